@@ -1,0 +1,117 @@
+"""From command-line arguments to a Runner: what `tools/train.py` and `tools/test.py` share."""
+
+import argparse
+import os
+import subprocess
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.distributed as dist
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+Launcher = Literal["none", "pytorch", "slurm", "mpi"]
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that training and testing have in common."""
+    parser.add_argument("config", help="config file, e.g. one of configs/clip/")
+    parser.add_argument("--work-dir", help="where logs and results go (default: work_dirs/<config name>)")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override config values, e.g. train_dataloader.batch_size=64 train_cfg.max_epochs=3",
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=("none", "pytorch", "slurm", "mpi"),
+        default="none",
+        help="how the processes were started; tools/dist_*.sh and tools/slurm_*.sh set it",
+    )
+    # torchrun's predecessor passes it, mmengine's launchers read the variable.
+    parser.add_argument("--local-rank", "--local_rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def load_config(arguments: argparse.Namespace) -> Config:
+    """The config with the command line's choices in it.
+
+    Raises:
+        FileNotFoundError: no such config.
+        ValueError: a launcher that cannot work here.
+    """
+    os.environ.setdefault("LOCAL_RANK", str(arguments.local_rank))
+    if not Path(arguments.config).is_file():
+        raise FileNotFoundError(f"config {arguments.config} does not exist")
+    config = Config.fromfile(arguments.config)
+    if arguments.cfg_options:
+        config.merge_from_dict(arguments.cfg_options)
+    config.launcher = arguments.launcher
+    if arguments.work_dir:
+        config.work_dir = arguments.work_dir
+    elif not config.get("work_dir"):
+        config.work_dir = str(Path("work_dirs") / Path(arguments.config).stem)
+    start_processes(arguments.launcher)
+    return config
+
+
+def build_runner(config: Config) -> Runner:
+    """The Runner that a config names; mmengine's own unless it states `runner_type`."""
+    return Runner.from_cfg(config) if "runner_type" not in config else RUNNERS.build(config)
+
+
+def append_hook(config: Config, hook: dict) -> None:
+    """Add a hook to the config's own `custom_hooks`."""
+    config.custom_hooks = [*config.get("custom_hooks", []), ConfigDict(hook)]
+
+
+def start_processes(launcher: Launcher) -> None:
+    """Initialise gloo on machines without GPU, where mmengine would ask for a CUDA device.
+
+    With GPUs mmengine's Runner does it (NCCL).
+
+    Raises:
+        ValueError: mpi without mpi4py, or a launcher whose environment is missing.
+    """
+    if launcher == "none" or torch.cuda.is_available() or dist.is_initialized():
+        return
+    if launcher == "slurm":
+        _take_slurm_environment()
+    elif launcher == "mpi":
+        _take_mpi_environment()
+    missing = [name for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if missing:
+        raise ValueError(
+            f"--launcher {launcher}: {', '.join(missing)} not set; start with tools/dist_train.sh or tools/slurm_train.sh"
+        )
+    dist.init_process_group("gloo")
+
+
+def _take_slurm_environment() -> None:
+    """Slurm's variables under torch's names."""
+    if "SLURM_PROCID" not in os.environ:
+        raise ValueError("--launcher slurm outside of a Slurm step: start with tools/slurm_train.sh (srun)")
+    os.environ["RANK"] = os.environ["SLURM_PROCID"]
+    os.environ["WORLD_SIZE"] = os.environ["SLURM_NTASKS"]
+    os.environ["LOCAL_RANK"] = os.environ["SLURM_LOCALID"]
+    if "MASTER_ADDR" not in os.environ:
+        hosts = subprocess.run(
+            ["scontrol", "show", "hostname", os.environ["SLURM_NODELIST"]], capture_output=True, text=True, check=True
+        )
+        os.environ["MASTER_ADDR"] = hosts.stdout.split()[0]
+    os.environ.setdefault("MASTER_PORT", "29500")
+
+
+def _take_mpi_environment() -> None:
+    """MPI's ranks under torch's names; the first rank's host coordinates."""
+    try:
+        from mpi4py import MPI
+    except ImportError as error:
+        raise ValueError("--launcher mpi needs mpi4py (pip install mpi4py); torchrun (pytorch) needs nothing") from error
+    world = MPI.COMM_WORLD
+    os.environ["RANK"], os.environ["WORLD_SIZE"] = str(world.Get_rank()), str(world.Get_size())
+    os.environ.setdefault("MASTER_ADDR", world.bcast(MPI.Get_processor_name(), root=0))
+    os.environ.setdefault("MASTER_PORT", "29500")

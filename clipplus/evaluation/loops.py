@@ -1,0 +1,105 @@
+"""Validation and test over several sets, each with its own data, metric and class texts."""
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.model import is_model_wrapper
+from mmengine.registry import LOOPS
+from mmengine.runner import BaseLoop
+from torch.utils.data import DataLoader
+
+from clipplus.data import KeyedDataset
+
+
+class _MultiDatasetLoop(BaseLoop):
+    """Runs every set of `dataloader['sets']` with the metric of the same name in `evaluator['sets']`.
+
+    Other keys of `dataloader` are defaults of all sets. Results are `<set>/<metric>`. Every set's data is wrapped into
+    a `KeyedDataset`, so that whatever an evaluation draws depends on the sample alone. When a set is done, the hook
+    point `after_set(mode, set_name, metrics)` is called, `metrics` being its metric objects.
+
+    Attributes:
+        dataloader, evaluator: those of the set that is running; the first one before.
+        set_metrics: metric objects by set name.
+    """
+
+    mode: ClassVar[Literal["val", "test"]]
+
+    def __init__(self, runner: Any, dataloader: dict, evaluator: dict) -> None:
+        self._runner = runner
+        loaders, evaluators = dataloader.get("sets"), evaluator.get("sets")
+        if not loaders or not evaluators or loaders.keys() != evaluators.keys():
+            raise ValueError(
+                f"{type(self).__name__} needs equal names in {self.mode}_dataloader.sets and {self.mode}_evaluator.sets, "
+                f"got {sorted(loaders or ())} and {sorted(evaluators or ())}"
+            )
+        defaults = {key: value for key, value in dataloader.items() if key != "sets"}
+        self.loaders = {name: self._build_loader({**defaults, **loader}) for name, loader in loaders.items()}
+        self.evaluators = {name: runner.build_evaluator(metric) for name, metric in evaluators.items()}
+        for name, loader in self.loaders.items():
+            self.evaluators[name].dataset_meta = loader.dataset.metainfo
+        first = next(iter(self.loaders))
+        self.dataloader: DataLoader = self.loaders[first]
+        self.evaluator: Evaluator = self.evaluators[first]
+
+    def _build_loader(self, config: dict) -> DataLoader:
+        dataset = config["dataset"]
+        if dataset.get("type") != "KeyedDataset":
+            config["dataset"] = dict(type="KeyedDataset", dataset=dataset)
+        config.setdefault("sampler", dict(type="DefaultSampler", shuffle=False))
+        return self.runner.build_dataloader(config, seed=self.runner.seed)
+
+    @property
+    def set_metrics(self) -> dict[str, list[Any]]:
+        """The metric objects of every set."""
+        return {name: evaluator.metrics for name, evaluator in self.evaluators.items()}
+
+    def run(self) -> dict[str, float]:
+        """Evaluate all sets; `<set>/<metric>` -> value."""
+        hook = self.runner.call_hook
+        hook(f"before_{self.mode}")
+        hook(f"before_{self.mode}_epoch")
+        self.runner.model.eval()
+        results: dict[str, float] = {}
+        for name in self.loaders:
+            results.update({f"{name}/{metric}": value for metric, value in self._run_set(name).items()})
+        hook(f"after_{self.mode}_epoch", metrics=results)
+        hook(f"after_{self.mode}")
+        return results
+
+    def _run_set(self, name: str) -> dict[str, float]:
+        self.dataloader, self.evaluator = self.loaders[name], self.evaluators[name]
+        dataset = self.dataloader.dataset
+        if isinstance(dataset, KeyedDataset):
+            dataset.seed = self.runner.seed
+        model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+        for metric in self.evaluator.metrics:
+            if hasattr(metric, "before_evaluate"):
+                metric.before_evaluate(model, self.mode)
+        for index, batch in enumerate(self.dataloader):
+            self.run_iter(index, batch)
+        values = self.evaluator.evaluate(len(dataset))
+        self.runner.call_hook("after_set", mode=self.mode, set_name=name, metrics=self.evaluator.metrics)
+        return values
+
+    @torch.no_grad()
+    def run_iter(self, idx: int, data_batch: Any) -> None:
+        """Embed one batch and hand it to the metric."""
+        self.runner.call_hook(f"before_{self.mode}_iter", batch_idx=idx, data_batch=data_batch)
+        step = self.runner.model.val_step if self.mode == "val" else self.runner.model.test_step
+        outputs = step(data_batch)
+        self.evaluator.process(data_samples=outputs, data_batch=data_batch)
+        self.runner.call_hook(f"after_{self.mode}_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
+
+
+@LOOPS.register_module()
+class MultiDatasetValLoop(_MultiDatasetLoop):
+    __doc__ = _MultiDatasetLoop.__doc__
+    mode = "val"
+
+
+@LOOPS.register_module()
+class MultiDatasetTestLoop(_MultiDatasetLoop):
+    __doc__ = _MultiDatasetLoop.__doc__
+    mode = "test"

@@ -1,0 +1,72 @@
+"""What our metrics share: exact gathering by sample id, and a look at the model before a set is evaluated."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
+from mmengine.evaluator import BaseMetric
+from mmengine.structures import BaseDataElement
+from torch import nn
+
+
+def sample_field(sample: BaseDataElement | dict, name: str) -> Any:
+    """A field of a sample; mmengine's evaluator hands samples on as dicts."""
+    return sample.get(name)
+
+
+class SetMetric(BaseMetric):
+    """A metric of one evaluation set.
+
+    Subclasses put `{"sample_id": int, ...}` records into `self.results`. These are gathered from all ranks by id:
+    no padding, no duplicates, and therefore the same result for every batch size and number of ranks.
+
+    Attributes:
+        predictions: after `evaluate`, one JSON-able dict per sample, sorted by sample id (main process only).
+        class_names: the data set's class names, if it has any.
+    """
+
+    def __init__(self, collect_device: str = "cpu", prefix: str | None = None) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.predictions: list[dict[str, Any]] = []
+        self._prepared = False
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """Class names of the data set that is evaluated."""
+        classes = (self.dataset_meta or {}).get("classes")
+        return None if classes is None else list(classes)
+
+    def before_evaluate(self, model: nn.Module, mode: Literal["val", "test"]) -> None:
+        """Called once per set by `MultiDatasetValLoop`/`MultiDatasetTestLoop` with the unwrapped model."""
+        self._prepared = True
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Metrics over all samples of all ranks.
+
+        Args:
+            size: samples of the set, as mmengine states it; a check, since ids tell samples apart.
+
+        Raises:
+            RuntimeError: the number of different samples is not `size`.
+        """
+        gathered: list[list[dict]] = all_gather_object(self.results)
+        by_id = {record["sample_id"]: record for records in gathered for record in records}
+        self.results.clear()
+        self._prepared = False
+        result: list[Any] = [None]
+        if is_main_process():
+            if len(by_id) != size:
+                raise RuntimeError(f"the set has {size} samples, but {len(by_id)} different sample ids arrived")
+            values = self.compute_metrics([by_id[key] for key in sorted(by_id)])
+            result[0] = {f"{self.prefix}/{name}" if self.prefix else name: v for name, v in values.items()}
+        broadcast_object_list(result)
+        return result[0]
+
+    @abstractmethod
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Turn the samples of a batch into records."""
+
+    @abstractmethod
+    def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
+        """Metrics in percent from the records of all samples, sorted by id; fills `predictions`."""

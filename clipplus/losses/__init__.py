@@ -1,0 +1,7 @@
+"""Losses that several methods use, exact over ranks."""
+
+from clipplus.losses.finite import require_finite
+from clipplus.losses.gather import gather_rows, global_loss
+from clipplus.losses.softmax import SoftmaxContrastiveLoss, softmax_contrast
+
+__all__ = ["SoftmaxContrastiveLoss", "gather_rows", "global_loss", "require_finite", "softmax_contrast"]

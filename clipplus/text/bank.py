@@ -1,0 +1,146 @@
+"""One embedding per class, from its name and prompt templates.
+
+Shape letters of this file: C classes, P prompts of all classes, E joint width.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from mmengine.registry import MODELS
+from torch import Tensor
+from tqdm import tqdm
+
+from clipplus.checkpoints import fingerprint, read_tensors, tower_hash, write_tensors
+from clipplus.text.class_names import resolve_class_names
+from clipplus.text.templates import resolve_templates
+from clipplus.text.tokenizer import build_tokenizer
+from clipplus.towers import CLIPTextTower
+
+_ROWS_PER_PASS = 256
+
+
+def cache_folder() -> Path:
+    """Where computed class texts are kept: `$CLIPPLUS_CACHE`, or `~/.cache/clipplus`."""
+    return Path(os.environ.get("CLIPPLUS_CACHE", Path.home() / ".cache" / "clipplus"))
+
+
+def average_prompts(
+    features: Float[Tensor, "P E"], owner: Int[Tensor, " P"], average: Literal["unit", "raw"], normalize: bool
+) -> Float[Tensor, "C E"]:
+    """Mean of each class's prompt features.
+
+    Args:
+        features: (P, E), not normalised.
+        owner: (P,), the class of each prompt; every class 0..C-1 has at least one.
+        average: 'unit' normalises each prompt before the mean (CLIP's own way), 'raw' does not.
+        normalize: normalise the mean.
+    """
+    if average == "unit":
+        features = F.normalize(features, dim=-1)
+    counts = torch.bincount(owner)
+    means = features.new_zeros(len(counts), features.shape[1]).index_add_(0, owner, features)
+    means = means / counts[:, None].to(means.dtype)
+    return F.normalize(means, dim=-1) if normalize else means
+
+
+@MODELS.register_module()
+class ClassTextBank:
+    """Class embeddings of a text tower, computed once and cached on disk.
+
+    Args:
+        classes: names (position = label), the name of a set, or a file (see `resolve_class_names`); None takes the
+            names of the data set that is evaluated.
+        templates: list of templates with `{}`, or the name of a set (see `TEMPLATE_SETS`).
+        prompts: JSON file `{class name: [prompt, ...]}`, used instead of templates.
+        average: 'unit' or 'raw', see `average_prompts`.
+        normalize: normalise the class embeddings.
+        tower: config of a text tower of its own; otherwise `embeddings` is given the model's.
+
+    Raises:
+        ValueError: unknown names, templates or average; prompts that miss a class.
+    """
+
+    def __init__(
+        self,
+        classes: str | Sequence[str] | None = None,
+        templates: str | Sequence[str] = "photo",
+        prompts: str | None = None,
+        average: Literal["unit", "raw"] = "unit",
+        normalize: bool = True,
+        tower: dict | CLIPTextTower | None = None,
+    ) -> None:
+        if average not in ("unit", "raw"):
+            raise ValueError(f"average must be 'unit' or 'raw', got '{average}'")
+        self.classes = None if classes is None else resolve_class_names(classes)
+        self.templates = resolve_templates(templates)
+        self.prompts = None if prompts is None else Path(prompts)
+        self.average: Literal["unit", "raw"] = average
+        self.normalize = normalize
+        self.tower = MODELS.build(tower) if isinstance(tower, dict) else tower
+
+    def class_prompts(self, names: Sequence[str]) -> list[list[str]]:
+        """The prompts of each class, in label order.
+
+        Raises:
+            ValueError: the prompts file misses classes.
+        """
+        if self.prompts is None:
+            return [[template.replace("{}", name) for template in self.templates] for name in names]
+        by_name = json.loads(self.prompts.read_text(encoding="utf-8"))
+        missing = [name for name in names if not by_name.get(name)]
+        if missing:
+            raise ValueError(f"{self.prompts} has no prompts for {', '.join(map(repr, missing[:5]))} ({len(missing)} missing)")
+        return [by_name[name] for name in names]
+
+    @torch.no_grad()
+    def embeddings(
+        self, tower: CLIPTextTower | None = None, names: Sequence[str] | None = None, cache: bool = False
+    ) -> Tensor:
+        """The class embeddings (C, E) on the tower's device.
+
+        Args:
+            tower: the model's text tower, when the bank has none of its own.
+            names: the data set's class names, when the bank has none of its own.
+            cache: read and write the disk cache. Not for a tower that is being trained; a frozen one is cached anyway.
+
+        Raises:
+            ValueError: no tower or no names from either side.
+        """
+        tower = self.tower or tower
+        names = self.classes or (list(names) if names is not None else None)
+        if tower is None or names is None:
+            raise ValueError("ClassTextBank needs a text tower and class names: state `tower` and `classes`")
+        prompts = self.class_prompts(names)
+        device = next(tower.parameters()).device
+        if not (cache or tower.frozen):
+            return self._compute(tower, prompts)
+        settings = {
+            "tower": tower_hash(tower.state_dict()), "prompts": fingerprint(prompts),
+            "average": self.average, "normalize": self.normalize,
+        }  # fmt: skip
+        path = cache_folder() / "class_texts" / f"{fingerprint(settings)[:32]}.safetensors"
+        stored, _ = read_tensors(path, settings)
+        if stored is not None:
+            return stored["embeddings"].to(device)
+        embeddings = self._compute(tower, prompts)
+        write_tensors(path, {"embeddings": embeddings}, settings)
+        return embeddings
+
+    def _compute(self, tower: CLIPTextTower, prompts: list[list[str]]) -> Tensor:
+        device = next(tower.parameters()).device
+        tokens = build_tokenizer(tower.model, tower.tokenizer)([p for of_class in prompts for p in of_class])
+        owner = torch.repeat_interleave(torch.arange(len(prompts)), torch.tensor([len(p) for p in prompts]))
+        parts = tokens.split(_ROWS_PER_PASS)
+        was_training = tower.training
+        tower.eval()
+        features = torch.cat(
+            [tower(tower.trim(part).to(device)).float() for part in tqdm(parts, "class texts", disable=len(parts) < 20)]
+        )
+        tower.train(was_training)
+        return average_prompts(features, owner.to(device), self.average, self.normalize)

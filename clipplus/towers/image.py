@@ -1,0 +1,155 @@
+"""The image half of a CLIP: an open_clip image tower with patch tokens, freezing and safe loading."""
+
+from typing import Literal, NamedTuple
+
+import torch.nn.functional as F
+from mmengine.registry import MODELS
+from open_clip.model import _build_vision_tower, resize_pos_embed
+from open_clip.modified_resnet import ModifiedResNet
+from open_clip.transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from clipplus.towers.config import load_pretrained, resolve_model
+from clipplus.towers.loading import load_tower
+
+Stage = Literal["hidden", "normed", "projected"]
+
+
+class ImageTokens(NamedTuple):
+    """An image tower's output with its patches.
+
+    Attributes:
+        pooled: (B, E), what the tower's forward returns.
+        patches: (B, h*w, width), row by row; width is the tower's own, or E for `projected`.
+        grid: (h, w).
+    """
+
+    pooled: Tensor
+    patches: Tensor
+    grid: tuple[int, int]
+
+
+@MODELS.register_module()
+class CLIPImageTower(nn.Module):
+    """An open_clip image tower with its projection. State-dict keys are open_clip's (`visual. ...`).
+
+    Args:
+        model: open_clip name, or a dict of open_clip's JSON form (`embed_dim`, `vision_cfg`, `text_cfg`).
+        pretrained: weight tag of the name, or a file: open_clip's, or a checkpoint of any method here.
+        frozen: no gradients, and always in eval mode.
+        bn_mode: 'train', or 'frozen' to keep batch-norm layers in eval mode while the rest trains (ResNet towers).
+        image_size: pixels per side when it differs from the model's; positional embeddings of the weights are
+            interpolated (bicubic, as open_clip does).
+        grad_checkpointing: recompute the blocks in the backward pass (ViT towers).
+        quick_gelu: the activation, where neither the name nor the weight file says it.
+
+    Raises:
+        ValueError: unknown model, weights that do not fit, activation mismatch, an option the tower cannot follow.
+    """
+
+    def __init__(
+        self,
+        model: str | dict,
+        pretrained: str | None = None,
+        frozen: bool = False,
+        bn_mode: Literal["train", "frozen"] = "train",
+        image_size: int | None = None,
+        grad_checkpointing: bool = False,
+        quick_gelu: bool | None = None,
+    ) -> None:
+        super().__init__()
+        if bn_mode not in ("train", "frozen"):
+            raise ValueError(f"bn_mode must be 'train' or 'frozen', got '{bn_mode}'")
+        self.config = resolve_model(model, quick_gelu)
+        vision_cfg = self.config.vision_cfg
+        if image_size is not None:
+            vision_cfg["image_size"] = image_size
+        self.visual = _build_vision_tower(self.config.embed_dim, vision_cfg, self.config.quick_gelu)
+        self.frozen = frozen
+        self.bn_mode = bn_mode
+        if grad_checkpointing:
+            if isinstance(self.visual, ModifiedResNet):
+                raise ValueError(f"tower '{self.config.name}' is a ResNet: open_clip cannot checkpoint its gradients")
+            self.visual.set_grad_checkpointing(True)
+        if pretrained is not None:
+            self._load(pretrained, resize=image_size is not None)
+        self.requires_grad_(not frozen)
+
+    @property
+    def embed_dim(self) -> int:
+        """Joint width E."""
+        return self.config.embed_dim
+
+    @property
+    def image_size(self) -> int | tuple[int, int]:
+        """Pixels per side that the tower expects."""
+        return self.config.vision_cfg["image_size"]
+
+    def _load(self, pretrained: str, resize: bool) -> None:
+        file = load_pretrained(self.config, pretrained)
+        weights = {key: value for key, value in file.weights.items() if key.startswith("visual.")}
+        if resize:
+            resize_pos_embed(weights, self)
+        load_tower(self, file, weights, f"image tower '{self.config.name}'")
+
+    def train(self, mode: bool = True) -> "CLIPImageTower":
+        """Training mode for what trains; frozen parts stay in eval mode."""
+        super().train(mode and not self.frozen)
+        if self.bn_mode == "frozen":
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (B, E), not normalised, of normalised images (B, 3, H, W)."""
+        return self.visual(images)
+
+    def tokens(self, images: Tensor, stage: Stage = "hidden") -> ImageTokens:
+        """Features with patch tokens.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            stage: 'hidden' as the last block leaves them; 'normed' after the final layer norm; 'projected' in the
+                joint space (ViT: norm and projection of the class token applied to every patch; ResNet: the
+                attention pool's value and output projection at every position, hidden and normed being the same).
+
+        Raises:
+            ValueError: unknown stage, or a tower whose patches cannot be had.
+        """
+        if stage not in ("hidden", "normed", "projected"):
+            raise ValueError(f"unknown stage '{stage}'; known: hidden, normed, projected")
+        if isinstance(self.visual, ModifiedResNet):
+            return self._resnet_tokens(images, stage)
+        if isinstance(self.visual, VisionTransformer) and self.visual.attn_pool is None:
+            return self._vit_tokens(images, stage)
+        raise ValueError(
+            f"tower '{self.config.name}' ({type(self.visual).__name__}) gives no patch tokens: only ViT towers with "
+            "class token or average pooling, and ResNet towers do"
+        )
+
+    def _vit_tokens(self, images: Tensor, stage: Stage) -> ImageTokens:
+        visual = self.visual
+        hidden = visual.transformer(visual._embeds(images))
+        pooled = visual._pool(hidden)[0] @ visual.proj
+        height, width = images.shape[-2] // visual.patch_size[0], images.shape[-1] // visual.patch_size[1]
+        patches = hidden[:, 1:]
+        if stage != "hidden":
+            patches = visual.ln_post(patches)
+        if stage == "projected":
+            patches = patches @ visual.proj
+        return ImageTokens(pooled, patches, (height, width))
+
+    def _resnet_tokens(self, images: Tensor, stage: Stage) -> ImageTokens:
+        visual = self.visual
+        feature_map = visual.stem(images)
+        for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
+            feature_map = layer(feature_map)
+        height, width = feature_map.shape[-2:]
+        patches = feature_map.flatten(2).transpose(1, 2)
+        if stage == "projected":
+            pool = visual.attnpool
+            patches = F.linear(patches, pool.v_proj.weight, pool.v_proj.bias)
+            patches = F.linear(patches, pool.c_proj.weight, pool.c_proj.bias)
+        return ImageTokens(visual.attnpool(feature_map), patches, (height, width))

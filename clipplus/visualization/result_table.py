@@ -1,0 +1,113 @@
+"""One table at the end of a run: its results beside what they must be compared with."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.registry import HOOKS
+
+from clipplus.version import __version__
+from clipplus.visualization.atomic import written_aside
+
+Baselines = Mapping[str, Mapping[str, float]]
+
+
+def format_results(metrics: Mapping[str, float], baselines: Baselines) -> str:
+    """A Markdown table whose columns are aligned, to be read in a log as well.
+
+    Args:
+        metrics: `<set>/<metric>` -> percent; a row each, in this order.
+        baselines: column name -> percent by the same keys; empty where a baseline has none.
+    """
+    rows = [["metric (%)", "this run", *baselines]]
+    for key, value in metrics.items():
+        others = [values.get(key) for values in baselines.values()]
+        rows.append([key, f"{value:.2f}", *("" if other is None else f"{other:.2f}" for other in others)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = []
+    for key, *cells in (rows[0], rule, *rows[1:]):
+        aligned = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+        lines.append(f"| {' | '.join([key.ljust(widths[0]), *aligned])} |")
+    return "\n".join(lines)
+
+
+@HOOKS.register_module()
+class ResultTableHook(Hook):
+    """Logs one table after a training (its last validation) and after a test; writes it into the work directory.
+
+    `results.md` is the table, `results.json` the same numbers with where they come from (`source` is 'val' or
+    'test'). A later run in the same work directory replaces both.
+
+    Args:
+        baselines: column name -> `{'<set>/<metric>': percent}`, e.g. `{'chance': {'shapes/top1': 1.25}}`.
+
+    Raises:
+        TypeError: a baseline that is not a table of numbers.
+        ValueError: at the first evaluation, a baseline for a metric that the run does not compute.
+    """
+
+    # After hooks that change metrics or log them.
+    priority = "LOW"
+
+    def __init__(self, baselines: Mapping[str, Any] | None = None) -> None:
+        self.baselines: dict[str, dict[str, float]] = {}
+        for name, values in (baselines or {}).items():
+            if not isinstance(values, Mapping) or not all(isinstance(value, int | float) for value in values.values()):
+                raise TypeError(
+                    f"ResultTableHook: baseline '{name}' must be a table like {{'shapes/top1': 1.25}}, got {values!r}"
+                )
+            self.baselines[name] = {key: float(value) for key, value in values.items()}
+        self._last_validation: dict[str, float] | None = None
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        """Remember the newest validation; a baseline that does not fit shows before hours are spent."""
+        self._check(runner, metrics or {}, "test")
+        self._last_validation = metrics
+
+    def after_train(self, runner: Any) -> None:
+        """The table of the last validation."""
+        if self._last_validation:
+            self._report(runner, self._last_validation, "val")
+
+    def after_test_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        """The table of the test."""
+        self._check(runner, metrics or {}, "val")
+        if metrics:
+            self._report(runner, metrics, "test")
+
+    def _check(self, runner: Any, metrics: Mapping[str, float], other_mode: Literal["val", "test"]) -> None:
+        """Baselines may also belong to sets that only the other mode evaluates."""
+        other_sets = set((runner.cfg.get(f"{other_mode}_evaluator") or {}).get("sets") or ())
+        other_sets -= {key.split("/")[0] for key in metrics}
+        for name, values in self.baselines.items():
+            unknown = [key for key in values if key not in metrics and key.split("/")[0] not in other_sets]
+            if unknown:
+                raise ValueError(
+                    f"ResultTableHook: baseline '{name}' has {', '.join(map(repr, unknown))}; "
+                    f"metrics of this run: {', '.join(metrics)}"
+                )
+
+    def _report(self, runner: Any, metrics: Mapping[str, float], source: Literal["val", "test"]) -> None:
+        if not is_main_process():
+            return
+        table = format_results(metrics, self.baselines)
+        record = dict(
+            source=source,
+            iteration=runner.iter,
+            config=runner.cfg.filename,
+            checkpoint=runner._load_from if source == "test" else None,
+            seed=runner.seed,
+            clipplus=__version__,
+            metrics={key: float(value) for key, value in metrics.items()},
+            baselines=self.baselines,
+        )
+        folder = Path(runner.work_dir)
+        for name, text in (("results.md", table), ("results.json", json.dumps(record, indent=2))):
+            with written_aside(folder / name) as partial:
+                partial.write_text(text + "\n", encoding="utf-8")
+        print_log(f"results ({source}), also in {folder / 'results.md'}:\n{table}", logger="current")

@@ -1,0 +1,62 @@
+"""Evaluate a checkpoint on the sets of a config.
+
+Examples:
+    python tools/test.py CONFIG work_dirs/NAME/epoch_10.pth
+    python tools/test.py CONFIG CHECKPOINT --out metrics.json --dump predictions.jsonl --show-dir pictures
+    bash tools/dist_test.sh CONFIG CHECKPOINT 8
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+
+from clipplus.engine.launch import add_run_arguments, append_hook, build_runner, load_config
+from clipplus.version import __version__
+from clipplus.visualization import save_predictions
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_run_arguments(parser)
+    parser.add_argument(
+        "checkpoint", nargs="?", help="checkpoint file; leave it out when the config's towers are `pretrained`"
+    )
+    parser.add_argument("--out", metavar="METRICS.json", help="write the metrics as JSON")
+    parser.add_argument("--dump", metavar="PREDICTIONS.jsonl", help="write one line per sample")
+    parser.add_argument("--show-dir", help="draw pictures of the results into this folder")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> dict[str, float]:
+    """Evaluate, and write what was asked for."""
+    arguments = parse_arguments(argv)
+    if arguments.checkpoint and not Path(arguments.checkpoint).is_file():
+        raise FileNotFoundError(f"checkpoint {arguments.checkpoint} does not exist")
+    config = load_config(arguments)
+    config.load_from, config.resume = arguments.checkpoint, False
+    if arguments.show_dir:
+        append_hook(config, dict(type="PredictionPicturesHook", out_dir=arguments.show_dir))
+    runner = build_runner(config)
+    metrics = runner.test()
+    if is_main_process():
+        if arguments.out:
+            record = dict(
+                metrics=metrics, config=arguments.config, checkpoint=arguments.checkpoint, clipplus=__version__,
+                seed=runner.seed,
+            )  # fmt: skip
+            Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)
+            Path(arguments.out).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        if arguments.dump:
+            sets = runner.test_loop.set_metrics
+            save_predictions(
+                arguments.dump,
+                {name: [p for metric in metrics for p in getattr(metric, "predictions", [])] for name, metrics in sets.items()},
+            )
+    return metrics
+
+
+if __name__ == "__main__":
+    main()
