@@ -27,7 +27,6 @@ from open_clip_train.train import train_one_epoch
 from torch.utils.data import DataLoader, Dataset
 
 import clipplus.clip  # noqa: F401 - registers the parts that the config below names
-from clipplus.data import caption_collate
 from clipplus.engine.optim import decays
 
 CONTEXT, VOCABULARY = 77, 49408
@@ -74,19 +73,9 @@ class _OpenClipData:
 
 
 class OpenClipSide:
-    """open_clip's trainer."""
+    """open_clip's trainer. Like the Runner it starts afresh every time, so that both pay for optimiser states."""
 
     def __init__(self, dataset: SyntheticPairs, batch_size: int) -> None:
-        torch.manual_seed(0)
-        self.model = CLIP(**MODEL, output_dict=True)
-        named = list(self.model.named_parameters())
-        self.optimizer = torch.optim.AdamW(
-            [
-                dict(params=[p for n, p in named if not decays(n, p)], weight_decay=0.0),
-                dict(params=[p for n, p in named if decays(n, p)], weight_decay=0.2),
-            ],
-            lr=1e-3,
-        )
         self.data = _OpenClipData(dataset, batch_size)
         self.arguments = SimpleNamespace(
             device="cpu", precision="fp32", accum_freq=1, distill=False, skip_scheduler=True, grad_clip_norm=None,
@@ -96,10 +85,16 @@ class OpenClipSide:
 
     def run(self) -> float:
         """Seconds of one pass over the data."""
+        torch.manual_seed(0)
+        model = CLIP(**MODEL, output_dict=True)
+        named = list(model.named_parameters())
+        groups = [
+            dict(params=[p for n, p in named if not decays(n, p)], weight_decay=0.0),
+            dict(params=[p for n, p in named if decays(n, p)], weight_decay=0.2),
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=1e-3)
         start = time.perf_counter()
-        train_one_epoch(
-            self.model, {"train": self.data}, ClipLoss(), 0, self.optimizer, None, None, None, self.arguments
-        )
+        train_one_epoch(model, {"train": self.data}, ClipLoss(), 0, optimizer, None, None, None, self.arguments)
         return time.perf_counter() - start
 
 

@@ -10,6 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from clipplus.engine.launch import add_run_arguments, append_hook, build_runner, load_config
@@ -30,12 +31,23 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def require_weights(config: Config, arguments: argparse.Namespace) -> None:
+    """Random weights would be evaluated without a word.
+
+    Raises:
+        ValueError: neither a checkpoint nor a pretrained part.
+    """
+    if not arguments.checkpoint and "'pretrained': '" not in str(config.model.to_dict()):
+        raise ValueError(f"no checkpoint was given, and no tower of {arguments.config} is `pretrained`")
+
+
 def main(argv: list[str] | None = None) -> dict[str, float]:
     """Evaluate, and write what was asked for."""
     arguments = parse_arguments(argv)
     if arguments.checkpoint and not Path(arguments.checkpoint).is_file():
         raise FileNotFoundError(f"checkpoint {arguments.checkpoint} does not exist")
     config = load_config(arguments)
+    require_weights(config, arguments)
     config.load_from, config.resume = arguments.checkpoint, False
     if arguments.show_dir:
         append_hook(config, dict(type="PredictionPicturesHook", out_dir=arguments.show_dir))

@@ -59,7 +59,7 @@ def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
         for key in ("val_cfg", "val_dataloader", "val_evaluator"):
             config[key] = None
     if arguments.auto_scale_lr:
-        if not config.get("auto_scale_lr", {}).get("base_batch_size"):
+        if not (config.get("auto_scale_lr") or {}).get("base_batch_size"):
             raise ValueError(f"--auto-scale-lr: {arguments.config} states no auto_scale_lr.base_batch_size")
         config.auto_scale_lr.enable = True
 

@@ -1,3 +1,19 @@
 """Data sets, caption transforms, batches and their order."""
+
+from clipplus.data.caption_dataset import CaptionDataset
+from clipplus.data.collate import caption_collate
 from clipplus.data.keyed_dataset import KeyedDataset, quiet_worker
 from clipplus.data.order import EpochOrder, GlobalBatches
+from clipplus.data.transforms import PackCaptions, SampleCaptions, TokenizeCaptions
+
+__all__ = [
+    "CaptionDataset",
+    "EpochOrder",
+    "GlobalBatches",
+    "KeyedDataset",
+    "PackCaptions",
+    "SampleCaptions",
+    "TokenizeCaptions",
+    "caption_collate",
+    "quiet_worker",
+]

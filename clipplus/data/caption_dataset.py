@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -74,7 +73,7 @@ class CaptionDataset(BaseDataset):
         if format not in _FORMATS:
             raise ValueError(f"unknown format '{format}'; known: {', '.join(_FORMATS)}")
         files = [ann_file] if isinstance(ann_file, str) else list(ann_file)
-        self.ann_files = [os.path.join(data_root, file) for file in files if file]
+        self.ann_files = [str(Path(data_root) / file) for file in files if file]
         if not self.ann_files and not data_root:
             raise ValueError("CaptionDataset needs ann_file, or data_root with images and text files beside them")
         self.format = format
@@ -94,8 +93,9 @@ class CaptionDataset(BaseDataset):
 
     @staticmethod
     def _class_names(classes: str | Sequence[str], data_root: str) -> list[str]:
-        is_file = isinstance(classes, str) and classes not in CLASS_SETS
-        return resolve_class_names(os.path.join(data_root, classes) if is_file else classes)  # type: ignore[arg-type]
+        if isinstance(classes, str) and classes not in CLASS_SETS:
+            classes = str(Path(data_root) / classes)
+        return resolve_class_names(classes)
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """All items in the order of the files; see the class."""
@@ -113,7 +113,9 @@ class CaptionDataset(BaseDataset):
         name = ", ".join(self.ann_files) or self.data_root
         if not samples:
             raise ValueError(f"no images with captions in {name}: check ann_file and data_root")
-        check = self.test_mode or len(samples) <= _CHECKED_BY_DEFAULT if self.check_images is None else self.check_images
+        check = self.check_images
+        if check is None:
+            check = self.test_mode or len(samples) <= _CHECKED_BY_DEFAULT
         if check:
             self._require_images(samples)
         captions = sum(len(sample["captions"]) for sample in samples)
@@ -122,7 +124,7 @@ class CaptionDataset(BaseDataset):
 
     def _records(self) -> Iterator[tuple[str, dict[str, Any]]]:
         if not self.ann_files:
-            yield from read_folder(self.data_prefix.get("img_path") or self.data_root)
+            yield from read_folder(str(Path(self.data_prefix.get("img_path") or self.data_root)))
         for file in self.ann_files:
             yield from self._read(file)
 
@@ -135,7 +137,7 @@ class CaptionDataset(BaseDataset):
             return read_table(file, "," if kind == "csv" else "\t", self.image_column, self.caption_columns)
         if kind == "folder":
             raise ValueError(f"format 'folder' reads data_root and takes no ann_file, got '{file}'")
-        raise ValueError(f"ann_file '{file}': no format goes with the suffix '{suffix}'; state format='jsonl', 'csv' or 'tsv'")
+        raise ValueError(f"ann_file '{file}': unknown suffix '{suffix}'; state format='jsonl', 'csv' or 'tsv'")
 
     def _sample(self, where: str, record: dict[str, Any]) -> dict[str, Any]:
         image = record.get("image")
@@ -144,8 +146,8 @@ class CaptionDataset(BaseDataset):
         key = record.get("key") or record.get("id") or image
         if not isinstance(key, str):
             raise ValueError(f"{where}: 'key' must be a string, got {key!r:.80}")
-        sample = {
-            "img_path": os.path.join(self.data_prefix.get("img_path") or "", image),
+        sample: dict[str, Any] = {
+            "img_path": str(Path(self.data_prefix.get("img_path") or "") / image),
             "captions": captions_of(record, where),
             "key": key,
             "fields": {name: value for name, value in record.items() if name not in _OWN_FIELDS},
@@ -162,7 +164,7 @@ class CaptionDataset(BaseDataset):
         return label
 
     def _require_images(self, samples: Sequence[dict[str, Any]]) -> None:
-        missing = [sample["img_path"] for sample in samples if not os.path.exists(sample["img_path"])]
+        missing = [sample["img_path"] for sample in samples if not Path(sample["img_path"]).exists()]
         if missing:
             raise FileNotFoundError(
                 f"{len(missing)} of {len(samples)} image files are missing, first: {', '.join(missing[:5])}; paths are "

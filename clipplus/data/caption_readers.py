@@ -103,7 +103,7 @@ def _check_row(where: str, row: dict[str, Any], columns: int) -> None:
     found = len([cell for name, cell in row.items() if name is not None and cell is not None]) + len(row.get(None, ()))  # type: ignore[call-overload]
     if found != columns:
         raise ValueError(
-            f"{where}: {found} cells, but the header has {columns}; put cells that contain the delimiter in double quotes"
+            f"{where}: {found} cells, but the header has {columns}; cells with a delimiter in them need double quotes"
         )
 
 
@@ -137,12 +137,14 @@ def read_folder(folder: str) -> Located:
 
 def _images_below(folder: str) -> list[str]:
     """Paths relative to `folder` with forward slashes, sorted, so that the order is the same everywhere."""
-    found = []
+    found: list[str] = []
     for where, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
-                found.append((Path(where) / name).relative_to(folder).as_posix())
+        found += [
+            (Path(where) / name).relative_to(folder).as_posix()
+            for name in names
+            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
+        ]
     return sorted(found)
 
 

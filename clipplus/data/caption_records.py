@@ -48,8 +48,11 @@ def captions_of(record: dict[str, Any], where: str) -> list[dict[str, Any]]:
         if isinstance(caption, str):
             caption = {"text": caption, "kind": kind or "raw", "score": score}
         captions.append(_clean(caption, where, field, record))
-    unique = {caption["text"]: caption for caption in reversed(captions) if caption["text"]}
-    kept = list(reversed(unique.values()))
+    unique: dict[str, dict[str, Any]] = {}
+    for caption in captions:
+        if caption["text"]:
+            unique.setdefault(caption["text"], caption)
+    kept = list(unique.values())
     if not kept:
         raise ValueError(f"{where}: every caption is empty{_named(record)}; write one or remove the record")
     return kept
@@ -61,14 +64,16 @@ def _parallel(record: dict[str, Any], name: str, length: int, where: str) -> Seq
     if values is None:
         return [None] * length
     if not isinstance(values, list) or len(values) != length:
-        raise ValueError(f"{where}: '{name}' must list one value per caption ({length}), got {values!r:.100}{_named(record)}")
+        raise ValueError(
+            f"{where}: '{name}' must be a list as long as captions ({length}), got {values!r:.60}{_named(record)}"
+        )
     return values
 
 
 def _clean(caption: Any, where: str, field: str, record: dict[str, Any]) -> dict[str, Any]:
     text = caption.get("text") if isinstance(caption, dict) else caption
     if not isinstance(text, str):
-        raise ValueError(f"{where}: '{field}' must be a non-empty list of strings, got {text!r:.60} in it{_named(record)}")
+        raise ValueError(f"{where}: '{field}' must hold nothing but strings, got {text!r:.60} in it{_named(record)}")
     kind = caption.get("kind", "raw")
     if kind not in KINDS:
         raise ValueError(f"{where}: unknown kind {kind!r:.60} of a caption{_named(record)}; known: {', '.join(KINDS)}")

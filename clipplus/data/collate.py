@@ -59,7 +59,9 @@ def _require_equal_entries(batch: Sequence[dict[str, Any]], keys: Sequence[str])
 
 def _stack(batch: Sequence[dict[str, Any]], name: str, keys: Sequence[str]) -> Tensor:
     tensors = [torch.as_tensor(sample[name]) for sample in batch]
-    shapes = {tuple(tensor.shape): key for key, tensor in reversed(list(zip(keys, tensors, strict=True)))}
+    shapes: dict[tuple[int, ...], str] = {}
+    for key, tensor in zip(keys, tensors, strict=True):
+        shapes.setdefault(tuple(tensor.shape), key)
     if len(shapes) > 1:
         found = ", ".join(f"'{key}' {shape}" for shape, key in list(shapes.items())[:5])
         cure = (

@@ -46,8 +46,8 @@ class SampleCaptions(BaseTransform):
     * 'sample_k': `k` without repetition, all if there are no more.
     * 'raw_plus_k': a raw caption, then `k` of the others without repetition.
     * 'pseudo_only': the pseudo-captions (`k` of them if given), the raw ones if there is none.
-    * 'sub_captions': a raw caption, then `k` sentences of the others (DreamLIP), with repetition only if there are fewer
-      than `k`.
+    * 'sub_captions': a raw caption, then `k` sentences of the others (DreamLIP), with repetition only where there are
+      fewer than `k`.
 
     The raw caption that comes first is left out where a sample has none, and drawn where it has several.
 
@@ -78,7 +78,8 @@ class SampleCaptions(BaseTransform):
         if policy in _NEED_K and k is None:
             raise ValueError(f"policy '{policy}' needs k, the number of captions to draw")
         if k is not None and (policy == "all" or not isinstance(k, int) or k < 1):
-            raise ValueError(f"k must be a positive number of captions, and none for policy 'all'; got k={k}, policy='{policy}'")
+            wanted = "no k" if policy == "all" else "a positive number k"
+            raise ValueError(f"policy '{policy}' takes {wanted}, got k={k}")
         self.policy, self.k, self.splitter = policy, k, splitter
         self.kinds, self.sources = kinds, sources
 
@@ -199,8 +200,8 @@ class TokenizeCaptions(BaseTransform):
             self.truncated += 1
             if self.truncated == 10 ** (len(str(self.truncated)) - 1):
                 print_log(
-                    f"{self.truncated} captions of this process were cut to {tokenizer.context_length} tokens, the last "
-                    f"one has {length}: '{text:.80}' (key '{key}'); sample shorter ones or raise context_length",
+                    f"{self.truncated} captions of this process were cut to {tokenizer.context_length} tokens; the "
+                    f"last one has {length}: '{text:.80}' (key '{key}'); sample shorter ones or raise context_length",
                     logger="current",
                     level=logging.WARNING,
                 )
@@ -243,7 +244,7 @@ class PackCaptions(BaseTransform):
         packed |= {name: results[name] for name in ("tokens", "token_lengths") if name in results}
         for name in self.keys:
             if name not in results:
-                raise KeyError(f"PackCaptions(keys=...) names '{name}', but the sample '{key}' has {', '.join(results)}")
+                raise KeyError(f"PackCaptions(keys=...) names '{name}', but sample '{key}' has {', '.join(results)}")
             packed[name] = torch.as_tensor(results[name])
         return packed
 

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
-from clipplus.engine.launch import append_hook, build_runner
+from clipplus.engine.launch import build_runner
 
 # The first update pays for warming up and is not counted.
 _UPDATES = 3
@@ -54,9 +54,8 @@ def dry_run(config: Config) -> dict[str, float]:
         config.work_dir = folder
         config.default_hooks = dict(config.get("default_hooks", {}), checkpoint=None)
         validation = {key: config.pop(key, None) for key in ("val_cfg", "val_dataloader", "val_evaluator")}
-        append_hook(config, dict(type=_StopwatchHook))
-        config.custom_hooks[-1] = stopwatch
         runner = build_runner(config)
+        runner.register_hook(stopwatch)
         runner.train()
         if validation["val_cfg"]:
             _build_validation(runner, validation)

@@ -26,6 +26,9 @@ class SetMetric(BaseMetric):
         class_names: the data set's class names, if it has any.
     """
 
+    # Sets already tell metrics apart; mmengine would warn about a missing prefix.
+    default_prefix = ""
+
     def __init__(self, collect_device: str = "cpu", prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.predictions: list[dict[str, Any]] = []

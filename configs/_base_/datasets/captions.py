@@ -1,0 +1,56 @@
+# Your own pictures with captions, see docs/own_pictures.md. Change data_root and the ann_files.
+data_root = 'data/own'
+tokenizer = dict(type='TokenizeCaptions', tokenizer='ViT-B-32')
+
+train_dataloader = dict(
+    batch_size=128,
+    num_workers=1,
+    persistent_workers=False,
+    worker_init_fn=dict(type='quiet_worker'),
+    collate_fn=dict(type='caption_collate'),
+    sampler=dict(type='EpochOrder'),
+    batch_sampler=dict(type='GlobalBatches'),
+    dataset=dict(
+        type='KeyedDataset',
+        on_bad_sample='replace',
+        dataset=dict(
+            type='CaptionDataset',
+            ann_file='train.jsonl',
+            data_root=data_root,
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(
+                    type='mmpretrain.RandomResizedCrop',
+                    scale=64,
+                    crop_ratio_range=(0.5, 1.0),
+                    interpolation='bicubic'),
+                dict(type='SampleCaptions', policy='sample_k', k=1), tokenizer,
+                dict(type='PackCaptions')
+            ])))
+
+val_dataloader = dict(
+    batch_size=128,
+    num_workers=0,
+    persistent_workers=False,
+    collate_fn=dict(type='caption_collate'),
+    sets=dict(
+        own=dict(
+            collate_fn=dict(type='caption_collate'),
+            dataset=dict(
+                type='CaptionDataset',
+                ann_file='val.jsonl',
+                data_root=data_root,
+                test_mode=True,
+                pipeline=[
+                    dict(type='LoadImageFromFile'),
+                    dict(type='mmpretrain.ResizeEdge', scale=64, edge='short', interpolation='bicubic'),
+                    dict(type='mmpretrain.CenterCrop', crop_size=64),
+                    dict(type='SampleCaptions', policy='all'), tokenizer,
+                    dict(type='PackCaptions')
+                ]))))
+val_evaluator = dict(sets=dict(own=dict(type='CrossModalRecall', ks=(1, 5))))
+val_cfg = dict(type='MultiDatasetValLoop')
+
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator
+test_cfg = dict(type='MultiDatasetTestLoop')

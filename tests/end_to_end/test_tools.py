@@ -1,0 +1,185 @@
+"""tools/train.py and tools/test.py from arguments to files, and what they refuse."""
+
+import json
+import os
+import re
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import clipplus
+from clipplus.checkpoints import load_restricted
+
+
+class RunsOnLoad:
+    """Pickles to a call of `os.system`."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> tuple:
+        return os.system, (self.command,)
+
+
+@pytest.fixture
+def malicious(trained: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A good checkpoint with a call in it, and the file that the call would make."""
+    marker = tmp_path / "marker"
+    # The good part is read without the project's own loader, as an attacker would.
+    content = torch.load(trained / "epoch_1.pth", weights_only=False)
+    torch.save(content | {"extra": RunsOnLoad(f"touch {marker}")}, tmp_path / "evil.pth")
+    return tmp_path / "evil.pth", marker
+
+
+def test_training_leaves_a_checkpoint_that_describes_its_model(trained: Path) -> None:
+    record = load_restricted(trained / "epoch_1.pth")["meta"]["clipplus"]
+    assert record["model"]["type"] == "CLIPModel"
+    assert record["quick_gelu"] is False
+
+
+def test_test_writes_metrics_predictions_and_pictures(
+    test_tool: ModuleType, trained: Path, arguments: list[str], tmp_path: Path
+) -> None:
+    metrics = test_tool.main([
+        arguments[0], str(trained / "epoch_1.pth"), "--work-dir", str(tmp_path), "--out", str(tmp_path / "out" / "m.json"),
+        "--dump", str(tmp_path / "p.jsonl"), "--show-dir", str(tmp_path / "pictures"), *arguments[1:],
+    ])  # fmt: skip
+    written = json.loads((tmp_path / "out" / "m.json").read_text())
+    assert written["metrics"] == metrics
+    assert metrics.keys() == {f"own/{way}_R@{k}" for way in ("image_to_text", "text_to_image") for k in (1, 5)}
+    lines = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
+    assert len(lines) == 12
+    hits = [line["image_to_text"][0][0] == line["sample_id"] for line in lines]
+    assert 100 * np.mean(hits) == pytest.approx(metrics["own/image_to_text_R@1"])
+    assert Image.open(tmp_path / "pictures" / "own_gallery.png").size[0] > 300
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 12])
+def test_results_do_not_depend_on_the_batch_size(
+    test_tool: ModuleType, trained: Path, arguments: list[str], tmp_path: Path, batch_size: int
+) -> None:
+    def recall(size: int) -> dict[str, float]:
+        options = [*arguments[1:], f"test_dataloader.batch_size={size}"]
+        return test_tool.main([arguments[0], str(trained / "epoch_1.pth"), "--work-dir", str(tmp_path / str(size)), *options])
+
+    assert recall(batch_size) == recall(7)
+
+
+def test_loaded_checkpoint_embeds_like_the_test_and_names_pictures(trained: Path, pictures: Path) -> None:
+    model = clipplus.load(trained / "epoch_1.pth")
+    images = [str(pictures / f"{index}.png") for index in range(4)]
+    embeddings = model.embed_images([*images, Image.open(images[0]), np.asarray(Image.open(images[1]))])
+    torch.testing.assert_close(embeddings[4:], embeddings[:2])
+    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(6))
+    named = model.classify(images, ["noise", "a cat", "grass"])
+    assert sum(probability for _, probability in named[0]) == pytest.approx(1.0, abs=1e-5)
+    assert named[0][0][1] >= named[0][1][1] >= named[0][2][1]
+    texts = model.embed_texts(["a photo of a noise.", "a photo of a cat."])
+    similarity = (embeddings[:1] @ texts.T)[0]
+    by_name = dict(named[0])
+    assert (similarity[0] > similarity[1]) == (by_name["noise"] > by_name["a cat"])
+
+
+def test_load_says_what_is_wrong_with_its_input(trained: Path, tmp_path: Path) -> None:
+    model = clipplus.load(trained / "epoch_1.pth")
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(FileNotFoundError, match=r"picture nowhere.png does not exist"):
+        model.embed_images(["nowhere.png"])
+    with pytest.raises(ValueError, match=r"text.png cannot be read"):
+        model.embed_images([tmp_path / "text.png"])
+    with pytest.raises(ValueError, match=r"must be uint8 \(H, W, 3\) RGB, got float64 \(4, 4\)"):
+        model.embed_images([np.zeros((4, 4))])
+    with pytest.raises(FileNotFoundError, match=r"'ViT-B-32' is no checkpoint file; .* pretrained=TAG"):
+        clipplus.load("ViT-B-32")
+    torch.save({"state_dict": {"visual.proj": torch.zeros(2)}}, tmp_path / "bare.pth")
+    with pytest.raises(ValueError, match=r"bare.pth does not describe its model"):
+        clipplus.load(tmp_path / "bare.pth")
+
+
+def test_malicious_checkpoints_are_refused_by_every_door(
+    train_tool: ModuleType, test_tool: ModuleType, arguments: list[str], malicious: tuple[Path, Path], tmp_path: Path
+) -> None:
+    evil, marker = malicious
+    refusal = re.escape(f"{evil} is refused: it asks for posix.system")
+    work = ["--work-dir", str(tmp_path / "work")]
+    with pytest.raises(ValueError, match=refusal):
+        test_tool.main([arguments[0], str(evil), *work, *arguments[1:]])
+    with pytest.raises(ValueError, match=refusal):
+        train_tool.main([arguments[0], "--resume", str(evil), *work, *arguments[1:]])
+    with pytest.raises(ValueError, match=refusal):
+        train_tool.main([*arguments, f"load_from={evil}", *work])
+    with pytest.raises(ValueError, match=refusal):
+        train_tool.main([*arguments, f"model.image_tower.pretrained={evil}", *work])
+    with pytest.raises(ValueError, match=refusal):
+        clipplus.load(evil)
+    assert not marker.exists()
+
+
+def test_zoo_addresses_are_refused(train_tool: ModuleType, arguments: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"'mmcls://resnet' names a model zoo: download the file"):
+        train_tool.main([*arguments, "load_from=mmcls://resnet", "--work-dir", str(tmp_path)])
+
+
+def test_truncated_and_foreign_checkpoints_give_one_clear_error(
+    test_tool: ModuleType, trained: Path, arguments: list[str], tmp_path: Path
+) -> None:
+    work = ["--work-dir", str(tmp_path / "work")]
+    (tmp_path / "cut.pth").write_bytes((trained / "epoch_1.pth").read_bytes()[:5000])
+    with pytest.raises(ValueError, match=r"cut.pth cannot be read: it is truncated or no PyTorch checkpoint"):
+        test_tool.main([arguments[0], str(tmp_path / "cut.pth"), *work, *arguments[1:]])
+    torch.save({"state_dict": {"fc.weight": torch.zeros(3)}}, tmp_path / "foreign.pth")
+    with pytest.raises(ValueError, match=r"the checkpoint does not fit CLIPModel: \d+ keys missing"):
+        test_tool.main([arguments[0], str(tmp_path / "foreign.pth"), *work, *arguments[1:]])
+
+
+def test_a_test_without_checkpoint_and_pretrained_towers_is_refused(
+    test_tool: ModuleType, arguments: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="no checkpoint was given, and no tower of .* is `pretrained`"):
+        test_tool.main([arguments[0], "--work-dir", str(tmp_path), *arguments[1:]])
+
+
+def test_resume_continues_and_auto_without_checkpoint_starts_fresh(
+    train_tool: ModuleType, trained: Path, arguments: list[str], tmp_path: Path
+) -> None:
+    options = [option for option in arguments[2:] if not option.startswith("train_cfg.max_epochs")]
+    longer = [arguments[0], "--work-dir", str(tmp_path), "--no-validate"]
+    whole = ["--cfg-options", *options, "train_cfg.max_epochs=2"]
+    train_tool.main([*longer, "--resume", *whole])
+    first = load_restricted(tmp_path / "epoch_2.pth")["state_dict"]
+    (tmp_path / "epoch_2.pth").unlink()
+    train_tool.main([*longer, "--resume", str(tmp_path / "epoch_1.pth"), *whole])
+    for name, value in load_restricted(tmp_path / "epoch_2.pth")["state_dict"].items():
+        assert torch.equal(value, first[name]), name
+
+
+def test_missing_files_are_named(train_tool: ModuleType, test_tool: ModuleType, arguments: list[str]) -> None:
+    with pytest.raises(FileNotFoundError, match="config nowhere.py does not exist"):
+        train_tool.main(["nowhere.py"])
+    with pytest.raises(FileNotFoundError, match="--resume: checkpoint nowhere.pth does not exist"):
+        train_tool.main([arguments[0], "--resume", "nowhere.pth", *arguments[1:]])
+    with pytest.raises(FileNotFoundError, match="checkpoint nowhere.pth does not exist"):
+        test_tool.main([arguments[0], "nowhere.pth", *arguments[1:]])
+
+
+def test_dry_run_reports_cost_and_leaves_nothing(
+    train_tool: ModuleType, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_tool.main([arguments[0], "--dry-run", "--work-dir", str(tmp_path / "work"), *arguments[1:]])
+    assert re.search(r"dry run: [\d.]+ s per update, \d+ samples/s, peak memory [\d.]+ GiB, 3 updates", capsys.readouterr().out)
+    assert not (tmp_path / "work").exists()
+
+
+def test_auto_scale_lr_without_a_base_is_refused(train_tool: ModuleType, arguments: list[str], tmp_path: Path) -> None:
+    options = [*arguments[1:], "auto_scale_lr=None"]
+    with pytest.raises(ValueError, match="states no auto_scale_lr.base_batch_size"):
+        train_tool.main([arguments[0], "--auto-scale-lr", "--work-dir", str(tmp_path), *options])
+
+
+def test_mpi_without_mpi4py_is_one_clear_error(train_tool: ModuleType, arguments: list[str]) -> None:
+    with pytest.raises(ValueError, match="--launcher mpi needs mpi4py"):
+        train_tool.main([arguments[0], "--launcher", "mpi", *arguments[1:]])
