@@ -4,6 +4,7 @@ from clipplus.data.caption_dataset import CaptionDataset
 from clipplus.data.collate import caption_collate
 from clipplus.data.keyed_dataset import KeyedDataset, quiet_worker
 from clipplus.data.order import EpochOrder, GlobalBatches
+from clipplus.data.shapes import ShapesDataset
 from clipplus.data.transforms import PackCaptions, SampleCaptions, TokenizeCaptions
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "KeyedDataset",
     "PackCaptions",
     "SampleCaptions",
+    "ShapesDataset",
     "TokenizeCaptions",
     "caption_collate",
     "quiet_worker",
