@@ -1,7 +1,7 @@
-"""Training throughput of our Runner against open_clip's `train_one_epoch`: same towers, batch, optimiser, pixels, texts.
+"""Training throughput of our Runner against open_clip's `train_one_epoch`: same towers, batch, optimiser, data.
 
-Both sides run in one process, in turn, several rounds; the ratio of each round is taken, and the median printed. Texts
-of two lengths: full ones leave nothing to trim, short ones are what captions look like (open_clip pads them to its
+Both sides run in one process, in turn, several rounds; the ratio of each round is taken, and the median printed.
+Texts of two lengths: full ones leave nothing to trim, short ones are what captions look like (open_clip pads them to its
 context, our text tower does not).
 
     python benchmarks/train_step.py [--batch-size 64] [--updates 12] [--rounds 5] [--json RESULT.json]
@@ -134,7 +134,9 @@ class RunnerSide:
                     collate_fn=dict(type="caption_collate"),
                     sampler=dict(type="EpochOrder"),
                     batch_sampler=dict(type="GlobalBatches"),
-                    dataset=dict(type="KeyedDataset", dataset=dict(type="SyntheticPairs", size=size, tokens=self.tokens)),
+                    dataset=dict(
+                        type="KeyedDataset", dataset=dict(type="SyntheticPairs", size=size, tokens=self.tokens)
+                    ),
                 ),
                 train_cfg=dict(type="StepLoop", max_epochs=1),
                 optim_wrapper=dict(
@@ -176,9 +178,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the rows here as well")
     arguments = parser.parse_args()
     MMLogger.get_instance("bench", log_level="ERROR")
-    rows = [
-        compare(arguments.batch_size, arguments.updates, arguments.rounds, tokens) for tokens in (CONTEXT, 16)
-    ]
+    rows = [compare(arguments.batch_size, arguments.updates, arguments.rounds, tokens) for tokens in (CONTEXT, 16)]
     print(f"{'tokens':>8}{'ours/s':>10}{'open_clip/s':>14}{'ratio':>8}")
     for row in rows:
         print(

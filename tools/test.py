@@ -65,7 +65,10 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
             sets = runner.test_loop.set_metrics
             save_predictions(
                 arguments.dump,
-                {name: [p for metric in metrics for p in getattr(metric, "predictions", [])] for name, metrics in sets.items()},
+                {
+                    name: [p for metric in metrics for p in getattr(metric, "predictions", [])]
+                    for name, metrics in sets.items()
+                },
             )
     return metrics
 

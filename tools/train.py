@@ -26,12 +26,14 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         nargs="?",
         const="auto",
         metavar="auto|PATH",
-        help="go on from a checkpoint; without PATH from the newest one in the work dir (a fresh start if there is none)",
+        help="go on from a checkpoint; without PATH from the newest in the work dir (a fresh start if there is none)",
     )
     parser.add_argument("--amp", action="store_true", help="bfloat16 on GPUs (fp32 on the CPU)")
     parser.add_argument("--no-validate", action="store_true", help="train without evaluating")
     parser.add_argument(
-        "--auto-scale-lr", action="store_true", help="scale the learning rate by batch size over auto_scale_lr.base_batch_size"
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the learning rate by batch size over auto_scale_lr.base_batch_size",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="build everything, train 3 updates, print memory, samples/s and ETA"

@@ -109,7 +109,9 @@ def _unreadable(path: Path, error: Exception) -> str:
     if "TorchScript" in str(error):
         return f"checkpoint {path} is a TorchScript archive, a program; supply its weights as .safetensors or .pth"
     reason = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
-    return f"checkpoint {path} cannot be read: it is truncated or no PyTorch checkpoint ({type(error).__name__}: {reason})"
+    return (
+        f"checkpoint {path} cannot be read: it is truncated or no PyTorch checkpoint ({type(error).__name__}: {reason})"
+    )
 
 
 def _restore_buffers(value: Any) -> Any:

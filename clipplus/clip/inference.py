@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.registry import MODELS
 from PIL import Image
 from torch import Tensor
 
@@ -128,7 +127,8 @@ def load(source: str | Path, pretrained: str | None = None, device: str | None =
         return Embedder(_from_checkpoint(Path(source)), device)
     if pretrained is None:
         raise FileNotFoundError(
-            f"'{source}' is no checkpoint file; for an open_clip model state its weights: load('{source}', pretrained=TAG)"
+            f"'{source}' is no checkpoint file; for an open_clip model state its weights: "
+            f"load('{source}', pretrained=TAG)"
         )
     tower: dict[str, Any] = dict(model=str(source), pretrained=pretrained)
     return Embedder(
@@ -154,7 +154,11 @@ def _from_checkpoint(path: Path) -> CLIPModel:
         # The checkpoint's weights replace what training started from.
         config[tower].pop("pretrained", None)
     # Evaluation needs neither the host's preprocessor nor the method's loss.
-    config["data_preprocessor"] = {k: v for k, v in (config.get("data_preprocessor") or {}).items() if k != "host"} or None
-    model = CLIPModel(**{k: config[k] for k in ("image_tower", "text_tower", "loss", "data_preprocessor") if k in config})
+    config["data_preprocessor"] = {
+        k: v for k, v in (config.get("data_preprocessor") or {}).items() if k != "host"
+    } or None
+    model = CLIPModel(
+        **{k: config[k] for k in ("image_tower", "text_tower", "loss", "data_preprocessor") if k in config}
+    )
     model.load_state_dict(load_restricted(path)["state_dict"], strict=True)
     return model

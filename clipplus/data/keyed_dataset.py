@@ -111,7 +111,7 @@ class KeyedDataset(Dataset[Any]):
 
 
 @FUNCTIONS.register_module()
-def quiet_worker(worker_id: int) -> None:
+def quiet_worker(worker_id: int) -> None:  # noqa: ARG001 - torch passes it
     """Loader worker initialiser: ignore the signals that ask the *run* to stop.
 
     A signal sent to the process group would kill the workers before the run can save its checkpoint; they

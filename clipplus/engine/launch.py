@@ -85,7 +85,7 @@ def start_processes(launcher: Launcher) -> None:
     missing = [name for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
     if missing:
         raise ValueError(
-            f"--launcher {launcher}: {', '.join(missing)} not set; start with tools/dist_train.sh or tools/slurm_train.sh"
+            f"--launcher {launcher}: {', '.join(missing)} not set; start with tools/dist_*.sh or tools/slurm_*.sh"
         )
     dist.init_process_group("gloo")
 
@@ -110,7 +110,9 @@ def _take_mpi_environment() -> None:
     try:
         from mpi4py import MPI
     except ImportError as error:
-        raise ValueError("--launcher mpi needs mpi4py (pip install mpi4py); torchrun (pytorch) needs nothing") from error
+        raise ValueError(
+            "--launcher mpi needs mpi4py (pip install mpi4py); torchrun (pytorch) needs nothing"
+        ) from error
     world = MPI.COMM_WORLD
     os.environ["RANK"], os.environ["WORLD_SIZE"] = str(world.Get_rank()), str(world.Get_size())
     os.environ.setdefault("MASTER_ADDR", world.bcast(MPI.Get_processor_name(), root=0))

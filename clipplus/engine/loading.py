@@ -50,6 +50,6 @@ def load_from_restricted_url(filename: str, map_location: Any = None) -> Any:
 
 
 @CheckpointLoader.register_scheme(prefixes=_ZOOS, force=True)
-def load_from_zoo_refused(filename: str, map_location: Any = None) -> NoReturn:
+def load_from_zoo_refused(filename: str, map_location: Any = None) -> NoReturn:  # noqa: ARG001 - as all loaders
     """Zoo names lead to a loader that runs what a file brings along."""
     raise ValueError(f"'{filename}' names a model zoo: download the file and state its path or its https address")

@@ -26,7 +26,9 @@ class AutoAmpOptimWrapper(OptimWrapper):
 
     def __init__(self, dtype: str = "bfloat16", **kwargs: Any) -> None:
         if dtype != "bfloat16":
-            raise ValueError(f"AutoAmpOptimWrapper knows dtype='bfloat16' only, got '{dtype}'; float16 needs AmpOptimWrapper")
+            raise ValueError(
+                f"AutoAmpOptimWrapper knows dtype='bfloat16' only, got '{dtype}'; float16 needs AmpOptimWrapper"
+            )
         super().__init__(**kwargs)
         self._on_gpu = torch.cuda.is_available()
         if not self._on_gpu:

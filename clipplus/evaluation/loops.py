@@ -31,8 +31,8 @@ class _MultiDatasetLoop(BaseLoop):
         loaders, evaluators = dataloader.get("sets"), evaluator.get("sets")
         if not loaders or not evaluators or loaders.keys() != evaluators.keys():
             raise ValueError(
-                f"{type(self).__name__} needs equal names in {self.mode}_dataloader.sets and {self.mode}_evaluator.sets, "
-                f"got {sorted(loaders or ())} and {sorted(evaluators or ())}"
+                f"{type(self).__name__} needs equal names in {self.mode}_dataloader.sets and "
+                f"{self.mode}_evaluator.sets, got {sorted(loaders or ())} and {sorted(evaluators or ())}"
             )
         defaults = {key: value for key, value in dataloader.items() if key != "sets"}
         self.loaders = {name: self._build_loader({**defaults, **loader}) for name, loader in loaders.items()}
@@ -45,7 +45,7 @@ class _MultiDatasetLoop(BaseLoop):
 
     def _build_loader(self, config: dict) -> DataLoader:
         dataset = config["dataset"]
-        if dataset.get("type") != "KeyedDataset":
+        if not isinstance(dataset, KeyedDataset) and dataset.get("type") != "KeyedDataset":
             config["dataset"] = dict(type="KeyedDataset", dataset=dataset)
         config.setdefault("sampler", dict(type="DefaultSampler", shuffle=False))
         return self.runner.build_dataloader(config, seed=self.runner.seed)
@@ -95,11 +95,13 @@ class _MultiDatasetLoop(BaseLoop):
 
 @LOOPS.register_module()
 class MultiDatasetValLoop(_MultiDatasetLoop):
-    __doc__ = _MultiDatasetLoop.__doc__
+    """Validation over several sets: `val_dataloader = dict(sets=dict(NAME=...))`, `val_evaluator` likewise."""
+
     mode = "val"
 
 
 @LOOPS.register_module()
 class MultiDatasetTestLoop(_MultiDatasetLoop):
-    __doc__ = _MultiDatasetLoop.__doc__
+    """Test over several sets: `test_dataloader = dict(sets=dict(NAME=...))`, `test_evaluator` likewise."""
+
     mode = "test"

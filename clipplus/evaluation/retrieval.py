@@ -48,7 +48,6 @@ def retrieval_ranks(
         text: (M, E), normalised.
         owner: (M,), the image of each caption, ascending; every image has at least one.
     """
-    first = torch.searchsorted(owner, torch.arange(len(image), device=owner.device))
     counts = torch.bincount(owner, minlength=len(image))
     image_ranks, best_texts = [], []
     for start in range(0, len(image), _ROWS_PER_BLOCK):
@@ -112,7 +111,9 @@ class CrossModalRecall(SetMetric):
         for sample in data_samples:
             texts = sample_field(sample, "text_embeddings")
             if texts is None:
-                raise ValueError("CrossModalRecall needs captions: add SampleCaptions and TokenizeCaptions to the pipeline")
+                raise ValueError(
+                    "CrossModalRecall needs captions: add SampleCaptions and TokenizeCaptions to the pipeline"
+                )
             self.results.append(
                 dict(
                     sample_id=int(sample_field(sample, "sample_id")),
@@ -126,7 +127,9 @@ class CrossModalRecall(SetMetric):
         """See the class."""
         counts = torch.tensor([len(r["texts"]) for r in results])
         owner = torch.repeat_interleave(torch.arange(len(results)), counts)
-        ranks = retrieval_ranks(torch.stack([r["image"] for r in results]), torch.cat([r["texts"] for r in results]), owner)
+        ranks = retrieval_ranks(
+            torch.stack([r["image"] for r in results]), torch.cat([r["texts"] for r in results]), owner
+        )
         self.predictions = _predictions(results, owner, ranks)
         return {
             f"{way}_R@{k}": float((rank < k).double().mean() * 100)

@@ -95,7 +95,9 @@ class ClassTextBank:
         by_name = json.loads(self.prompts.read_text(encoding="utf-8"))
         missing = [name for name in names if not by_name.get(name)]
         if missing:
-            raise ValueError(f"{self.prompts} has no prompts for {', '.join(map(repr, missing[:5]))} ({len(missing)} missing)")
+            raise ValueError(
+                f"{self.prompts} has no prompts for {', '.join(map(repr, missing[:5]))} ({len(missing)} missing)"
+            )
         return [by_name[name] for name in names]
 
     @torch.no_grad()

@@ -29,7 +29,9 @@ def resolve_class_names(classes: str | Sequence[str]) -> list[str]:
         raise ValueError(f"no class names in {classes!r}")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise ValueError(f"class names must differ, but {', '.join(map(repr, twice[:5]))} appear twice in {classes!r:.80}")
+        raise ValueError(
+            f"class names must differ, but {', '.join(map(repr, twice[:5]))} appear twice in {classes!r:.80}"
+        )
     return names
 
 

@@ -86,7 +86,7 @@ class CLIPTextTower(nn.Module):
         """Take over the parts of `text` as own children, as open_clip's `CLIP` does, so that keys agree with it."""
         if not self.trims:
             raise ValueError(
-                f"text tower '{self.config.name}' is not causal with end-token pooling: set custom_text=True in its dict"
+                f"text tower '{self.config.name}' is not causal with end-token pooling: its dict needs custom_text=True"
             )
         for part in _PARTS:
             setattr(self, part, getattr(text, part))
@@ -171,7 +171,9 @@ class CLIPTextTower(nn.Module):
 
     def _check(self, tokens: Tensor) -> None:
         if tokens.shape[1] > self.context_length:
-            raise ValueError(f"token rows have {tokens.shape[1]} columns, the text tower's context is {self.context_length}")
+            raise ValueError(
+                f"token rows have {tokens.shape[1]} columns, the text tower's context is {self.context_length}"
+            )
         # Every batch on the CPU, the first one elsewhere: the look waits for the device.
         if self._checked_tokens and tokens.device.type != "cpu":
             return

@@ -15,7 +15,11 @@ from clipplus.checkpoints import (
     write_tensors,
 )
 
-WEIGHTS = {"visual.proj": torch.arange(4.0).view(2, 2), "text_projection": torch.ones(2), "logit_scale": torch.tensor(2.0)}
+WEIGHTS = {
+    "visual.proj": torch.arange(4.0).view(2, 2),
+    "text_projection": torch.ones(2),
+    "logit_scale": torch.tensor(2.0),
+}
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "clip.", "backbone.", "module.image_tower."])

@@ -42,7 +42,9 @@ def batch(images: int = 3, counts: tuple[int, ...] = (1, 1, 1)) -> dict[str, Any
 
 def test_state_dict_without_first_components_is_an_open_clip_file() -> None:
     model = build()
-    stripped = {key.removeprefix("image_tower.").removeprefix("text_tower."): v for key, v in model.state_dict().items()}
+    stripped = {
+        key.removeprefix("image_tower.").removeprefix("text_tower."): v for key, v in model.state_dict().items()
+    }
     reference = CLIP(**TOWER)
     reference.load_state_dict(stripped, strict=True)
     images = torch.randn(2, 3, 32, 32)
@@ -62,7 +64,9 @@ def test_loss_mode_is_the_contrast_of_the_embeddings() -> None:
     model = build()
     data = model.data_preprocessor(batch())
     terms = model(**data, mode="loss")
-    expected = model.contrast(model.embed_images(data["inputs"]), model.embed_texts(data["tokens"]), model.logit_scale.exp())
+    expected = model.contrast(
+        model.embed_images(data["inputs"]), model.embed_texts(data["tokens"]), model.logit_scale.exp()
+    )
     torch.testing.assert_close(terms["loss_contrast"], expected)
     assert float(terms["scale"]) == pytest.approx(1 / 0.07, rel=1e-5)
 
@@ -98,7 +102,9 @@ def test_host_batches_need_a_host_preprocessor() -> None:
 
 def test_several_captions_per_image_are_refused_in_training() -> None:
     model = build()
-    with pytest.raises(ValueError, match=r"contrasts one caption per image, got 3 images and 6 captions: use SampleCaptions"):
+    with pytest.raises(
+        ValueError, match=r"contrasts one caption per image, got 3 images and 6 captions: use SampleCaptions"
+    ):
         model(**model.data_preprocessor(batch(counts=(1, 3, 2))), mode="loss")
 
 

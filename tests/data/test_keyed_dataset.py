@@ -63,7 +63,9 @@ def test_bad_samples_are_replaced_reproducibly_and_counted_over_workers(workers:
 def test_too_many_bad_samples_stop_the_run_and_are_named() -> None:
     dataset = KeyedDataset(Drawing(100, bad=(2, 5)), on_bad_sample="replace", max_bad_fraction=0.01)
     dataset[(0, 2)]
-    with pytest.raises(RuntimeError, match=r"2 of 100 samples cannot be read, allowed are 1 .* 'img_5': truncated file"):
+    with pytest.raises(
+        RuntimeError, match=r"2 of 100 samples cannot be read, allowed are 1 .* 'img_5': truncated file"
+    ):
         dataset[(0, 5)]
 
 

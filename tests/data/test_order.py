@@ -68,7 +68,9 @@ def test_every_epoch_is_a_fresh_permutation_without_repeats() -> None:
 
 
 def test_data_smaller_than_a_global_batch_is_refused_with_the_numbers() -> None:
-    with pytest.raises(ValueError, match=r"10 samples, less than one global batch of 12 \(train_dataloader.batch_size=12"):
+    with pytest.raises(
+        ValueError, match=r"10 samples, less than one global batch of 12 \(train_dataloader.batch_size=12"
+    ):
         GlobalBatches(EpochOrder(range(10)), 12)
 
 

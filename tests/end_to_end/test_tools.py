@@ -64,7 +64,9 @@ def test_results_do_not_depend_on_the_batch_size(
 ) -> None:
     def recall(size: int) -> dict[str, float]:
         options = [*arguments[1:], f"test_dataloader.batch_size={size}"]
-        return test_tool.main([arguments[0], str(trained / "epoch_1.pth"), "--work-dir", str(tmp_path / str(size)), *options])
+        return test_tool.main(
+            [arguments[0], str(trained / "epoch_1.pth"), "--work-dir", str(tmp_path / str(size)), *options]
+        )
 
     assert recall(batch_size) == recall(7)
 
@@ -170,7 +172,9 @@ def test_dry_run_reports_cost_and_leaves_nothing(
     train_tool: ModuleType, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train_tool.main([arguments[0], "--dry-run", "--work-dir", str(tmp_path / "work"), *arguments[1:]])
-    assert re.search(r"dry run: [\d.]+ s per update, \d+ samples/s, peak memory [\d.]+ GiB, 3 updates", capsys.readouterr().out)
+    assert re.search(
+        r"dry run: [\d.]+ s per update, \d+ samples/s, peak memory [\d.]+ GiB, 3 updates", capsys.readouterr().out
+    )
     assert not (tmp_path / "work").exists()
 
 

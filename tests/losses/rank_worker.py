@@ -23,5 +23,7 @@ loss = SoftmaxContrastiveLoss()(
     torch.nn.functional.normalize(image, dim=-1), torch.nn.functional.normalize(text, dim=-1), scale
 )
 loss.backward()
-torch.save({"loss": loss.detach(), "image": image.grad, "text": text.grad, "scale": scale.grad}, f"{sys.argv[4]}.{rank}")
+torch.save(
+    {"loss": loss.detach(), "image": image.grad, "text": text.grad, "scale": scale.grad}, f"{sys.argv[4]}.{rank}"
+)
 dist.destroy_process_group()

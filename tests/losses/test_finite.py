@@ -10,7 +10,9 @@ def test_names_the_term_and_the_samples_with_bad_rows() -> None:
     rows = torch.zeros(3, 2)
     rows[1, 0] = float("nan")
     terms = {"contrast": torch.tensor(float("nan")), "other": torch.tensor(2.31)}
-    with pytest.raises(FloatingPointError, match=r"'contrast' is nan at step .* \(samples 'b'\); finite terms: other 2.31"):
+    with pytest.raises(
+        FloatingPointError, match=r"'contrast' is nan at step .* \(samples 'b'\); finite terms: other 2.31"
+    ):
         require_finite(terms, (torch.zeros(3, 4), rows), ["a", "b", "c"])
 
 

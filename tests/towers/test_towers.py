@@ -171,7 +171,9 @@ def test_dict_with_unknown_and_missing_keys_is_refused() -> None:
 
 
 def test_unknown_tag_lists_the_towers_tags() -> None:
-    with pytest.raises(FileNotFoundError, match=r"no file and no weight tag of tower 'RN50' \(its tags: openai, yfcc15m"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no file and no weight tag of tower 'RN50' \(its tags: openai, yfcc15m"
+    ):
         CLIPImageTower("RN50", pretrained="opneai")
 
 
@@ -191,14 +193,18 @@ def test_tag_with_the_other_activation_is_refused_before_any_download() -> None:
 def test_weights_of_unknown_origin_need_a_stated_activation(tmp_path: Path) -> None:
     config = {key: value for key, value in VIT.items() if key != "quick_gelu"}
     _, path = reference(VIT, tmp_path)
-    with pytest.raises(ValueError, match=r"does not say with which activation it was trained: state quick_gelu=True or"):
+    with pytest.raises(
+        ValueError, match=r"does not say with which activation it was trained: state quick_gelu=True or"
+    ):
         CLIPImageTower(config, pretrained=path)
     CLIPImageTower(config, pretrained=path, quick_gelu=False)
 
 
 def test_token_ids_out_of_range_are_refused() -> None:
     tower = CLIPTextTower(dict(VIT, text_cfg=dict(TEXT, vocab_size=100)))
-    with pytest.raises(ValueError, match=r"token ids reach from 0 to 49407, the vocabulary of text tower 'custom' has 100"):
+    with pytest.raises(
+        ValueError, match=r"token ids reach from 0 to 49407, the vocabulary of text tower 'custom' has 100"
+    ):
         tower(TOKENS)
 
 

@@ -16,6 +16,11 @@ _TEXTURE_WORDS = {"plain": "", "striped": "striped ", "dotted": "dotted ", "chec
 _NUMBERS = ("no", "one", "two", "three")
 
 
+def name(thing: Thing) -> str:
+    """'red star', the name of its class."""
+    return f"{thing.colour} {thing.shape}"
+
+
 def phrase(thing: Thing) -> str:
     """'large striped red star'."""
     return f"{thing.size} {_TEXTURE_WORDS[thing.texture]}{thing.colour} {thing.shape}"
@@ -45,12 +50,12 @@ def place(thing: Thing) -> str:
 
 
 def short_caption(scene: Scene) -> str:
-    """The main thing, and its relation to the next one if there is one."""
-    main = _article(phrase(scene.main))
+    """The main thing, and its relation to the next one if there is one; sizes and textures go unmentioned."""
+    main = _article(name(scene.main))
     if len(scene.things) == 1:
         return f"{main} {place(scene.main)}"
     other = scene.things[1]
-    return f"{main} {relation(scene.main, other)} {_article(phrase(other))}"
+    return f"{main} {relation(scene.main, other)} {_article(name(other))}"
 
 
 def long_caption(scene: Scene) -> str:
@@ -60,8 +65,10 @@ def long_caption(scene: Scene) -> str:
     sentences = [f"The picture shows {_article(phrase(main))} {place(main)}."]
     counted = f"{_NUMBERS[len(others)]} other thing{'' if len(others) == 1 else 's'}"
     sentences.append(f"There {'is' if len(others) == 1 else 'are'} {counted} beside it.")
-    for other in others:
-        sentences.append(f"{_article(phrase(other)).capitalize()} is {place(other)}, {relation(other, main)} the {main.shape}.")
+    sentences += [
+        f"{_article(phrase(other)).capitalize()} is {place(other)}, {relation(other, main)} the {main.shape}."
+        for other in others
+    ]
     sentences.append(f"The background is {lightness} and {scene.background}.")
     return " ".join(sentences)
 
@@ -99,9 +106,9 @@ def _maybe_wrong(rng: np.random.Generator, word: str, words: tuple[str, ...]) ->
 
 
 def captions_of_scene(scene: Scene, key: tuple) -> list[Caption]:
-    """All captions of a scene as records: one short, one long, the pseudo-captions."""
+    """All captions of a scene as records: the short one (what stood beside the picture), one long, the pseudo-captions."""
     records: list[Caption] = [
-        dict(source="shapes", kind="short", text=short_caption(scene), score=None),
+        dict(source="shapes", kind="raw", text=short_caption(scene), score=None),
         dict(source="shapes", kind="long", text=long_caption(scene), score=None),
     ]
     records += [dict(source="shapes-pseudo", kind="pseudo", text=t, score=s) for t, s in pseudo_captions(scene, key)]

@@ -36,10 +36,26 @@ def outline(shape: str) -> tuple[NDArray[np.float64], ...]:
         return (_on_circle(turn), _on_circle(turn, 0.55))
     if shape == "cross":
         a, b = 0.95, 0.3
-        arms = [(-b, -a), (b, -a), (b, -b), (a, -b), (a, b), (b, b), (b, a), (-b, a), (-b, b), (-a, b), (-a, -b), (-b, -b)]
+        arms = [
+            (-b, -a),
+            (b, -a),
+            (b, -b),
+            (a, -b),
+            (a, b),
+            (b, b),
+            (b, a),
+            (-b, a),
+            (-b, b),
+            (-a, b),
+            (-a, -b),
+            (-b, -b),
+        ]
         return (np.array(arms),)
     if shape == "heart":
-        x, y = 16 * np.sin(turn) ** 3, 13 * np.cos(turn) - 5 * np.cos(2 * turn) - 2 * np.cos(3 * turn) - np.cos(4 * turn)
+        x, y = (
+            16 * np.sin(turn) ** 3,
+            13 * np.cos(turn) - 5 * np.cos(2 * turn) - 2 * np.cos(3 * turn) - np.cos(4 * turn),
+        )
         return (np.stack([x, -y - 2.5], axis=1) / 17,)
     if shape == "diamond":
         return (np.array([(0, -1.0), (0.6, 0), (0, 1.0), (-0.6, 0)]),)

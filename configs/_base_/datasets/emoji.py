@@ -23,7 +23,7 @@ train_dataloader = dict(
                 dict(type='mmpretrain.RandomResizedCrop', scale=64, crop_ratio_range=(0.5, 1.0), interpolation='bicubic'),
                 dict(type='mmpretrain.RandomFlip', prob=0.5, direction='horizontal'),
                 dict(type='mmpretrain.ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1),
-                dict(type='SampleCaptions', policy='sample_k', k=1), tokenizer,
+                dict(type='SampleCaptions', policy='sample_k', k=1, kinds=['raw', 'long']), tokenizer,
                 dict(type='PackCaptions')
             ])))
 

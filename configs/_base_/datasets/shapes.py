@@ -1,4 +1,4 @@
-# Scenes that the program draws itself: nothing to download. Training draws a short or a long caption at random; zero-shot
+# Scenes that the program draws itself: nothing to download. Training reads the short captions; zero-shot
 # classification and retrieval are tested on scenes that training never sees.
 tokenizer = dict(type='TokenizeCaptions', tokenizer='ViT-B-32')
 
@@ -19,7 +19,7 @@ train_dataloader = dict(
             num_scenes=8192,
             size=64,
             pipeline=[
-                dict(type='SampleCaptions', policy='sample_k', k=1, kinds=['short', 'long']), tokenizer,
+                dict(type='SampleCaptions', policy='sample_k', k=1, kinds=['raw']), tokenizer,
                 dict(type='PackCaptions')
             ])))
 
@@ -45,13 +45,13 @@ val_dataloader = dict(
                 num_scenes=500,
                 size=64,
                 pipeline=[
-                    dict(type='SampleCaptions', policy='first', kinds=['short']), tokenizer,
+                    dict(type='SampleCaptions', policy='first', kinds=['raw']), tokenizer,
                     dict(type='PackCaptions')
                 ]))))
 val_evaluator = dict(
     sets=dict(
         shapes_classes=dict(
-            type='ZeroShotAccuracy', topk=(1, 5), texts=dict(type='ClassTextBank', classes=None, templates='name')),
+            type='ZeroShotAccuracy', topk=(1, 5), texts=dict(type='ClassTextBank', classes=None, templates=['a {} in the middle', 'a {} at the top', 'a {} at the bottom'])),
         shapes_captions=dict(type='CrossModalRecall', ks=(1, 5))))
 val_cfg = dict(type='MultiDatasetValLoop')
 

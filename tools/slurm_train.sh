@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Train under Slurm: ranks are started by srun, so that their exit code reaches the job.
+#   [GPUS=8 GPUS_PER_NODE=8 CPUS_PER_TASK=5 SRUN_ARGS=...] bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [arguments of tools/train.py]
+set -euo pipefail
+if [ $# -lt 4 ]; then
+  sed -n '2,3s/^# //p' "$0" >&2
+  exit 2
+fi
+partition=$1 job_name=$2 config=$3 work_dir=$4
+shift 4
+tasks=${GPUS:-8} per_node=${GPUS_PER_NODE:-8}
+[ "$tasks" -lt "$per_node" ] && per_node=$tasks
+# GPUS_PER_NODE counts processes; without GPUs (GRES=none) they run on the CPU.
+gres=(--gres="${GRES:-gpu:$per_node}")
+[ "${GRES:-}" = none ] && gres=()
+# shellcheck disable=SC2086 - SRUN_ARGS holds several arguments
+exec srun --partition="$partition" --job-name="$job_name" "${gres[@]}" \
+  --ntasks="$tasks" --ntasks-per-node="$per_node" --cpus-per-task="${CPUS_PER_TASK:-5}" \
+  --kill-on-bad-exit=1 ${SRUN_ARGS:-} \
+  python -u "$(dirname "$0")/train.py" "$config" --work-dir="$work_dir" --launcher=slurm "$@"
