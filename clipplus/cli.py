@@ -63,7 +63,9 @@ def run_info(arguments: argparse.Namespace) -> int:
         return 0
     by_name = {method.name: method for method in find_methods()}
     if arguments.what not in by_name:
-        print(f"unknown method '{arguments.what}'; known: {', '.join(by_name)} (or the path of a config)", file=sys.stderr)
+        print(
+            f"unknown method '{arguments.what}'; known: {', '.join(by_name)} (or the path of a config)", file=sys.stderr
+        )
         return 2
     print(describe_method(by_name[arguments.what]))
     return 0

@@ -43,7 +43,9 @@ def test_method_without_commands_says_so(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_doctor_prints_versions_and_repairs() -> None:
-    run = subprocess.run([sys.executable, "-m", "clipplus.cli", "doctor"], capture_output=True, text=True, cwd=ROOT, check=False)
+    run = subprocess.run(
+        [sys.executable, "-m", "clipplus.cli", "doctor"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
     assert "repairs for mmseg" in run.stdout or "pip install -e ." in run.stdout
     assert run.returncode == (1 if "!!" in run.stdout or "not installed" in run.stdout else 0)
 

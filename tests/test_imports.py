@@ -11,7 +11,9 @@ PACKAGE = Path(__file__).parents[1] / "clipplus"
 HOSTS = ("mmseg", "mmaction", "mmpretrain")
 HEAVY = (*HOSTS, "torch", "mmengine", "mmcv", "open_clip", "transformers")
 SHARED = sorted(
-    init.parent.name for init in PACKAGE.glob("*/__init__.py") if init.parent.name not in ("methods", "few_shot_video", "segmentation")
+    init.parent.name
+    for init in PACKAGE.glob("*/__init__.py")
+    if init.parent.name not in ("methods", "few_shot_video", "segmentation")
 )
 
 

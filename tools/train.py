@@ -14,7 +14,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from clipplus.engine.dry_run import dry_run
-from clipplus.engine.launch import add_run_arguments, build_runner, load_config
+from clipplus.engine.launch import add_run_arguments, build_runner, load_config, log_to_tensorboard
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -74,6 +74,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.dry_run:
         dry_run(config)
     else:
+        log_to_tensorboard(config)
         build_runner(config).train()
 
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -66,6 +67,15 @@ def build_runner(config: Config) -> Runner:
 def append_hook(config: Config, hook: dict) -> None:
     """Add a hook to the config's own `custom_hooks`."""
     config.custom_hooks = [*config.get("custom_hooks", []), ConfigDict(hook)]
+
+
+def log_to_tensorboard(config: Config) -> None:
+    """Add mmengine's TensorBoard backend where TensorBoard is installed and the config has a visualizer without it."""
+    backends = (config.get("visualizer") or {}).get("vis_backends")
+    if backends is None or find_spec("tensorboard") is None:
+        return
+    if all(backend.type != "TensorboardVisBackend" for backend in backends):
+        config.visualizer.vis_backends = [*backends, ConfigDict(type="TensorboardVisBackend")]
 
 
 def start_processes(launcher: Launcher) -> None:

@@ -32,6 +32,4 @@ def require_finite(terms: Mapping[str, Tensor], rows: Sequence[Tensor], keys: Se
     shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
     step = MessageHub.get_current_instance().get_info("iter", "unknown")
     rest = ", ".join(others) or "none"
-    raise FloatingPointError(
-        f"loss term {', '.join(bad_terms)} at step {step} (samples {shown}); finite terms: {rest}"
-    )
+    raise FloatingPointError(f"loss term {', '.join(bad_terms)} at step {step} (samples {shown}); finite terms: {rest}")

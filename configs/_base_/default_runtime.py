@@ -15,7 +15,7 @@ env_cfg = dict(
 # Written out because mmengine would fill in a CUDA index, which DDP refuses on the CPU; None is right on GPUs too.
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=True)
 
-# TensorBoard is added with --cfg-options "vis_backends=[dict(type='LocalVisBackend'),dict(type='TensorboardVisBackend')]".
+# tools/train.py adds TensorBoard's backend where TensorBoard is installed.
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='Visualizer', vis_backends=vis_backends)
 

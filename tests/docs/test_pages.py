@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "configs").rglob("*.md")])
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "configs").rglob("*.md")]
+)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
 
@@ -23,7 +25,9 @@ def test_links_to_own_files_are_alive(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_that_commands_name_exist(page: Path) -> None:
     """Whatever a page tells to run is there."""
-    named = re.findall(r"(?:python|bash) ((?:tools|configs|benchmarks)/[\w./-]+)|(configs/[\w./-]+\.py)", page.read_text())
+    named = re.findall(
+        r"(?:python|bash) ((?:tools|configs|benchmarks)/[\w./-]+)|(configs/[\w./-]+\.py)", page.read_text()
+    )
     missing = [path for pair in named for path in pair if path and not (ROOT / path).exists()]
     assert missing == []
 

@@ -187,3 +187,41 @@ def test_auto_scale_lr_without_a_base_is_refused(train_tool: ModuleType, argumen
 def test_mpi_without_mpi4py_is_one_clear_error(train_tool: ModuleType, arguments: list[str]) -> None:
     with pytest.raises(ValueError, match="--launcher mpi needs mpi4py"):
         train_tool.main([arguments[0], "--launcher", "mpi", *arguments[1:]])
+
+
+def test_averaged_weights_are_what_checkpoints_hold_and_load_reads(
+    train_tool: ModuleType, arguments: list[str], tmp_path: Path
+) -> None:
+    config = tmp_path / "clip_ema.py"
+    config.write_text(
+        f"_base_ = [{arguments[0]!r}]\n"
+        "custom_hooks = [dict(type='LogitScaleClampHook'), dict(type='EMAHook', momentum=0.5)]\n"
+    )
+    train_tool.main([str(config), *arguments[1:], "--work-dir", str(tmp_path / "work")])
+    content = load_restricted(tmp_path / "work" / "epoch_1.pth")
+    averaged, raw = content["state_dict"], content["ema_state_dict"]
+    name = "image_tower.visual.proj"
+    assert not torch.equal(averaged[name], raw[f"module.{name}"])
+    loaded = clipplus.load(tmp_path / "work" / "epoch_1.pth").model.state_dict()
+    assert torch.equal(loaded[name], averaged[name])
+
+
+def test_unreadable_pictures_beyond_the_limit_stop_the_training_and_are_named(
+    train_tool: ModuleType, arguments: list[str], pictures: Path, tmp_path: Path
+) -> None:
+    lines = (pictures / "train.jsonl").read_text().splitlines()
+    for index in range(48):
+        target = tmp_path / f"{index}.png"
+        target.write_bytes((pictures / f"{index}.png").read_bytes()[: 40 if index in (3, 7) else None])
+    (tmp_path / "train.jsonl").write_text("\n".join(lines) + "\n")
+    options = [
+        *arguments[1:], f"train_dataloader.dataset.dataset.data_root={tmp_path}",
+        "train_dataloader.dataset.max_bad_fraction=0.03",
+    ]  # fmt: skip
+    with pytest.raises(RuntimeError, match=r"2 of 48 samples cannot be read, allowed are 1 .* '[37].png'"):
+        train_tool.main([arguments[0], "--work-dir", str(tmp_path / "work"), "--no-validate", *options])
+
+
+def test_training_writes_tensorboard_files_where_it_is_installed(trained: Path) -> None:
+    pytest.importorskip("tensorboard")
+    assert list(trained.rglob("events.out.tfevents*"))

@@ -6,7 +6,7 @@ default_scope = 'mmpretrain'
 tower = dict(
     embed_dim=128,
     quick_gelu=False,
-    vision_cfg=dict(image_size=64, patch_size=None, width=32, layers=[1, 1, 1, 1]),
+    vision_cfg=dict(image_size=64, patch_size=None, width=24, layers=[1, 1, 1, 1]),
     text_cfg=dict(context_length=77, vocab_size=49408, width=128, heads=4, layers=2))
 
 model = dict(

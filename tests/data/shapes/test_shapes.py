@@ -150,7 +150,9 @@ def test_ridge_recovers_a_linear_map_and_bags_ignore_order() -> None:
     targets = features @ weights[:-1] + weights[-1]
     fitted = ridge(features, targets, 1e-6)
     torch.testing.assert_close(fitted, weights, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(apply_ridge(features, fitted), torch.nn.functional.normalize(targets), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        apply_ridge(features, fitted), torch.nn.functional.normalize(targets), rtol=1e-3, atol=1e-3
+    )
     bags = bags_of_words(["a red star.", "star red, a"], ["a", "blue", "red", "star"])
     torch.testing.assert_close(bags[0], bags[1])
     assert float(bags[0] @ bags[0]) == pytest.approx(1.0)

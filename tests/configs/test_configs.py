@@ -1,0 +1,91 @@
+"""Every config of the tree: it loads, its name can be decoded, its model builds, its metafile knows it."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted(path for path in (ROOT / "configs").glob("*/*.py") if path.parent.name != "_base_")
+METAFILES = sorted((ROOT / "configs").glob("*/metafile.yml"))
+# {method}_{tower}[_{start}-pre][_{gpus}xb{batch}[-options]-{schedule}]_{data}[-size].py, words joined by dashes.
+NAME = re.compile(
+    r"[a-z0-9-]+_[a-z0-9-]+(_[a-z0-9-]+-pre)?_(\d+xb\d+(-[a-z0-9-]+)*-\d+(e|k|iters)|zeroshot[a-z-]*)_[a-z0-9-]+"
+)
+
+
+def name_of(path: Path) -> str:
+    return path.stem
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name_of)
+def test_name_follows_the_scheme_and_states_the_batch(path: Path) -> None:
+    assert NAME.fullmatch(path.stem)
+    config = Config.fromfile(path)
+    batch = re.search(r"_(\d+)xb(\d+)-", path.stem)
+    epochs = re.search(r"-(\d+)e_", path.stem)
+    if batch:
+        assert config.train_dataloader.batch_size == int(batch[2])
+    if epochs:
+        assert config.train_cfg.max_epochs == int(epochs[1])
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name_of)
+def test_model_builds(path: Path) -> None:
+    config = Config.fromfile(path)
+    init_default_scope(config.default_scope)
+    with torch.device("meta"):
+        model = MODELS.build(config.model)
+    assert sum(p.numel() for p in model.parameters()) > 0
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name_of)
+def test_loaders_state_what_hosts_tools_would_fill_in(path: Path) -> None:
+    """mmpretrain's tools write another collate function and persistent workers where these are missing."""
+    config = Config.fromfile(path)
+    for loader in (config.get(f"{mode}_dataloader") for mode in ("train", "val", "test")):
+        for part in [loader, *(loader.get("sets") or {}).values()] if loader else []:
+            assert "collate_fn" in part
+        if loader:
+            assert loader.persistent_workers is (loader.num_workers > 0 and loader.persistent_workers)
+
+
+@pytest.mark.parametrize("path", METAFILES, ids=lambda path: path.parent.name)
+def test_metafile_and_folder_agree(path: Path) -> None:
+    content = yaml.safe_load(path.read_text())
+    collections = {entry["Name"] for entry in content["Collections"]}
+    assert all((ROOT / entry["README"]).is_file() for entry in content["Collections"])
+    listed = {entry["Config"] for entry in content["Models"]}
+    assert listed == {config.relative_to(ROOT).as_posix() for config in CONFIGS if config.parent == path.parent}
+    for entry in content["Models"]:
+        assert entry["Name"] == Path(entry["Config"]).stem
+        assert entry["In Collection"] in collections
+
+
+def test_every_folder_has_readme_and_metafile() -> None:
+    folders = {path.parent for path in CONFIGS}
+    assert {path.parent for path in METAFILES} == folders
+    assert all((folder / "README.md").is_file() for folder in folders)
+
+
+def test_model_index_is_up_to_date() -> None:
+    spec = importlib.util.spec_from_file_location("model_index", ROOT / "tools" / "model_index.py")
+    tool = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+    spec.loader.exec_module(tool)  # type: ignore[union-attr]
+    assert (ROOT / "model-index.yml").read_text() == tool.model_index(), "run python tools/model_index.py"
+
+
+@pytest.mark.slow
+def test_baselines_in_the_shapes_config_are_what_the_tool_measures() -> None:
+    spec = importlib.util.spec_from_file_location("baselines", ROOT / "tools" / "analysis" / "shapes_baselines.py")
+    tool = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+    spec.loader.exec_module(tool)  # type: ignore[union-attr]
+    config = Config.fromfile(next(path for path in CONFIGS if path.stem.endswith("_shapes")))
+    stated = next(hook.baselines for hook in config.custom_hooks if hook.type == "ResultTableHook")
+    assert stated["chance"] == pytest.approx(tool.chance(80, 500))
+    assert stated["colour histogram"] == pytest.approx(tool.histogram_baseline(8192, 1000, 500), abs=0.21)
