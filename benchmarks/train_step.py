@@ -1,8 +1,8 @@
 """Training throughput of our Runner against open_clip's `train_one_epoch`: same towers, batch, optimiser, data.
 
 Both sides run in one process, in turn, several rounds; the ratio of each round is taken, and the median printed.
-Texts of two lengths: full ones leave nothing to trim, short ones are what captions look like (open_clip pads them to its
-context, our text tower does not).
+Texts of two lengths: full ones leave nothing to trim, short ones are what captions look like (open_clip pads them to
+its context, our text tower does not).
 
     python benchmarks/train_step.py [--batch-size 64] [--updates 12] [--rounds 5] [--json RESULT.json]
 """

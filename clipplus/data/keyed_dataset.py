@@ -45,7 +45,7 @@ class KeyedDataset(Dataset[Any]):
     ) -> None:
         if on_bad_sample not in ("raise", "replace"):
             raise ValueError(f"on_bad_sample must be 'raise' or 'replace', got '{on_bad_sample}'")
-        self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+        self.dataset: Any = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         self.on_bad_sample = on_bad_sample
         self.max_bad_fraction = max_bad_fraction
         self.seed = 0
@@ -72,10 +72,10 @@ class KeyedDataset(Dataset[Any]):
 
     def get_data_info(self, index: int) -> dict:
         """Annotations of a sample as the wrapped data set knows them."""
-        return self.dataset.get_data_info(index)  # type: ignore[attr-defined]
+        return self.dataset.get_data_info(index)
 
     def __len__(self) -> int:
-        return len(self.dataset)  # type: ignore[arg-type]
+        return len(self.dataset)
 
     def __getitem__(self, key: tuple[int, int] | int) -> Any:
         epoch, index = key if isinstance(key, tuple) else (0, key)

@@ -17,7 +17,8 @@ from clipplus.version import __version__
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """The model inside of a DDP wrapper."""
-    return model.module if is_model_wrapper(model) else model
+    inner: nn.Module = model.module if is_model_wrapper(model) else model  # type: ignore[assignment]
+    return inner
 
 
 @HOOKS.register_module()

@@ -75,7 +75,7 @@ class CLIPOptimWrapperConstructor:
             raise ValueError(f"{type(model).__name__} has no trainable parameter: every tower is frozen")
         decayed = [p for name, p in trained if decays(name, p)]
         plain = [p for name, p in trained if not decays(name, p)]
-        groups = [dict(params=decayed), dict(params=plain, weight_decay=0.0)]
+        groups: list[dict[str, Any]] = [dict(params=decayed), dict(params=plain, weight_decay=0.0)]
         optimizer["params"] = [group for group in groups if group["params"]]
         config.setdefault("type", "OptimWrapper")
         return OPTIM_WRAPPERS.build(config, default_args=dict(optimizer=OPTIMIZERS.build(optimizer)))

@@ -50,13 +50,14 @@ class StepLoop(EpochBasedTrainLoop):
         if (max_epochs is None) == (max_iters is None):
             raise ValueError(f"train_cfg needs max_epochs or max_iters, got {max_epochs} and {max_iters}")
         loader = runner.build_dataloader(dataloader, seed=runner.seed) if isinstance(dataloader, dict) else dataloader
-        self.batches = loader.batch_sampler
-        if not isinstance(self.batches, GlobalBatches) or not isinstance(loader.dataset, KeyedDataset):
+        batches = loader.batch_sampler
+        if not isinstance(batches, GlobalBatches) or not isinstance(loader.dataset, KeyedDataset):
             raise TypeError(
                 "StepLoop needs train_dataloader with sampler=dict(type='EpochOrder'), "
                 "batch_sampler=dict(type='GlobalBatches') and dataset=dict(type='KeyedDataset', dataset=...), got "
-                f"{type(self.batches).__name__} and {type(loader.dataset).__name__}"
+                f"{type(batches).__name__} and {type(loader.dataset).__name__}"
             )
+        self.batches = batches
         self.accumulation = _accumulation(runner.optim_wrapper)
         self.batches.set_accumulation(self.accumulation)
         self.by_epoch = max_iters is None

@@ -38,7 +38,7 @@ class _MultiDatasetLoop(BaseLoop):
         self.loaders = {name: self._build_loader({**defaults, **loader}) for name, loader in loaders.items()}
         self.evaluators = {name: runner.build_evaluator(metric) for name, metric in evaluators.items()}
         for name, loader in self.loaders.items():
-            self.evaluators[name].dataset_meta = loader.dataset.metainfo
+            self.evaluators[name].dataset_meta = _dataset_of(loader).metainfo
         first = next(iter(self.loaders))
         self.dataloader: DataLoader = self.loaders[first]
         self.evaluator: Evaluator = self.evaluators[first]
@@ -70,9 +70,8 @@ class _MultiDatasetLoop(BaseLoop):
 
     def _run_set(self, name: str) -> dict[str, float]:
         self.dataloader, self.evaluator = self.loaders[name], self.evaluators[name]
-        dataset = self.dataloader.dataset
-        if isinstance(dataset, KeyedDataset):
-            dataset.seed = self.runner.seed
+        dataset = _dataset_of(self.dataloader)
+        dataset.seed = self.runner.seed
         model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
         for metric in self.evaluator.metrics:
             if hasattr(metric, "before_evaluate"):
@@ -91,6 +90,12 @@ class _MultiDatasetLoop(BaseLoop):
         outputs = step(data_batch)
         self.evaluator.process(data_samples=outputs, data_batch=data_batch)
         self.runner.call_hook(f"after_{self.mode}_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
+
+
+def _dataset_of(loader: DataLoader) -> KeyedDataset:
+    """The data set of a loader that `_build_loader` built."""
+    dataset: Any = loader.dataset
+    return dataset
 
 
 @LOOPS.register_module()

@@ -79,7 +79,7 @@ class ZeroShotAccuracy(SetMetric):
                 "ZeroShotAccuracy has no class embeddings: run it by val_cfg=dict(type='MultiDatasetValLoop') or "
                 "test_cfg=dict(type='MultiDatasetTestLoop')"
             )
-        if self.bank is None:
+        if self.bank is None or self._classes_CE is None:
             logits = torch.stack([sample_field(sample, "logits") for sample in data_samples]).float()
         else:
             embeddings = torch.stack([sample_field(sample, "image_embedding") for sample in data_samples]).float()

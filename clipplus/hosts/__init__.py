@@ -1,4 +1,4 @@
-"""Repairs of released host libraries: each needed only as long as upstream is broken, and doing nothing where it is not.
+"""Repairs of released host libraries: needed as long as upstream is broken, doing nothing where it is not.
 
 A method calls `prepare('mmseg')` before it imports its host. Checkpoint loading under torch >= 2.6 is repaired by
 `clipplus.engine.loading`.

@@ -46,7 +46,7 @@ def check_versions() -> list[Finding]:
     Returns:
         A finding per requirement; none when clipplus itself is not installed as a package.
     """
-    findings = []
+    findings: list[Finding] = []
     if installed_version("clipplus") is None:
         return findings
     for text in metadata.requires("clipplus") or []:

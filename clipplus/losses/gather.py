@@ -59,8 +59,7 @@ def gather_rows(local: Tensor) -> GatheredRows:
     received = [torch.empty_like(own) for _ in range(dist.get_world_size())]
     dist.all_gather(received, own)
     counts = [int(count) for count in torch.cat(received)]
-    # `.apply` of an autograd function is untyped in torch.
-    rows: Tensor = _GatherRows.apply(local, counts)  # type: ignore[no-untyped-call]
+    rows: Tensor = _GatherRows.apply(local, counts)
     return GatheredRows(rows, sum(counts[: dist.get_rank()]))
 
 

@@ -140,7 +140,7 @@ class CLIPTextTower(nn.Module):
     def _end_position(self, tokens: Tensor) -> Tensor:
         """Column of each row's end token, the one that is pooled; (B,)."""
         if self.pool_type == "eos":
-            return (tokens == self.eos_id).int().argmax(dim=-1)
+            return tokens.eq(self.eos_id or 0).int().argmax(dim=-1)
         return tokens.argmax(dim=-1)
 
     def _encode(self, tokens: Tensor) -> Tensor:

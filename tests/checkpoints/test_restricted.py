@@ -74,7 +74,7 @@ def test_malicious_pickles_are_refused_by_name_and_nothing_runs(
 def test_plain_pickles_are_refused(tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     (tmp_path / "evil.pkl").write_bytes(pickle.dumps(RunsOnLoad(os.system, f"touch {marker}")))
-    with pytest.raises(ValueError, match="evil.pkl"):
+    with pytest.raises(ValueError, match=r"evil.pkl"):
         load_restricted(tmp_path / "evil.pkl")
     assert not marker.exists()
 

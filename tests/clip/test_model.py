@@ -34,8 +34,9 @@ def build(**options: Any) -> Any:
 def batch(images: int = 3, counts: tuple[int, ...] = (1, 1, 1)) -> dict[str, Any]:
     tokens = torch.randint(1, 40, (sum(counts), 8), generator=torch.Generator().manual_seed(0))
     tokens[:, -1] = 49
+    drawn = torch.Generator().manual_seed(1)
     return dict(
-        inputs=torch.randint(0, 256, (images, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)),
+        inputs=torch.randint(0, 256, (images, 3, 32, 32), dtype=torch.uint8, generator=drawn),
         tokens=tokens, counts=torch.tensor(counts), ids=torch.arange(images) + 100, keys=["a", "b", "c"][:images],
     )  # fmt: skip
 

@@ -45,7 +45,8 @@ def test_test_writes_metrics_predictions_and_pictures(
     test_tool: ModuleType, trained: Path, arguments: list[str], tmp_path: Path
 ) -> None:
     metrics = test_tool.main([
-        arguments[0], str(trained / "epoch_1.pth"), "--work-dir", str(tmp_path), "--out", str(tmp_path / "out" / "m.json"),
+        arguments[0], str(trained / "epoch_1.pth"), "--work-dir", str(tmp_path),
+        "--out", str(tmp_path / "out" / "m.json"),
         "--dump", str(tmp_path / "p.jsonl"), "--show-dir", str(tmp_path / "pictures"), *arguments[1:],
     ])  # fmt: skip
     written = json.loads((tmp_path / "out" / "m.json").read_text())
@@ -141,7 +142,7 @@ def test_truncated_and_foreign_checkpoints_give_one_clear_error(
 def test_a_test_without_checkpoint_and_pretrained_towers_is_refused(
     test_tool: ModuleType, arguments: list[str], tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match="no checkpoint was given, and no tower of .* is `pretrained`"):
+    with pytest.raises(ValueError, match=r"no checkpoint was given, and no tower of .* is `pretrained`"):
         test_tool.main([arguments[0], "--work-dir", str(tmp_path), *arguments[1:]])
 
 
@@ -160,11 +161,11 @@ def test_resume_continues_and_auto_without_checkpoint_starts_fresh(
 
 
 def test_missing_files_are_named(train_tool: ModuleType, test_tool: ModuleType, arguments: list[str]) -> None:
-    with pytest.raises(FileNotFoundError, match="config nowhere.py does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"config nowhere.py does not exist"):
         train_tool.main(["nowhere.py"])
-    with pytest.raises(FileNotFoundError, match="--resume: checkpoint nowhere.pth does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"--resume: checkpoint nowhere.pth does not exist"):
         train_tool.main([arguments[0], "--resume", "nowhere.pth", *arguments[1:]])
-    with pytest.raises(FileNotFoundError, match="checkpoint nowhere.pth does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"checkpoint nowhere.pth does not exist"):
         test_tool.main([arguments[0], "nowhere.pth", *arguments[1:]])
 
 
@@ -180,7 +181,7 @@ def test_dry_run_reports_cost_and_leaves_nothing(
 
 def test_auto_scale_lr_without_a_base_is_refused(train_tool: ModuleType, arguments: list[str], tmp_path: Path) -> None:
     options = [*arguments[1:], "auto_scale_lr=None"]
-    with pytest.raises(ValueError, match="states no auto_scale_lr.base_batch_size"):
+    with pytest.raises(ValueError, match=r"states no auto_scale_lr.base_batch_size"):
         train_tool.main([arguments[0], "--auto-scale-lr", "--work-dir", str(tmp_path), *options])
 
 

@@ -43,8 +43,9 @@ def test_checkpoints_record_their_model_as_plain_data() -> None:
 
 def test_open_clip_names_are_mapped_to_the_models_own() -> None:
     net = Net()
-    checkpoint = {"state_dict": {"module.weight": torch.ones(2, 2), "bias": torch.ones(2), "logit_scale": torch.tensor(1.0),
-                                 "logit_scale_local": torch.tensor(1.0)}}  # fmt: skip
+    one = torch.tensor(1.0)
+    checkpoint = {"state_dict": {"module.weight": torch.ones(2, 2), "bias": torch.ones(2), "logit_scale": one,
+                                 "logit_scale_local": one}}  # fmt: skip
     CheckpointContractHook().after_load_checkpoint(runner_of(net), checkpoint)
     assert checkpoint["state_dict"].keys() == net.state_dict().keys()
 

@@ -97,7 +97,7 @@ def test_recall_by_hand_for_ragged_captions() -> None:
         dict(sample_id=11, image_embedding=eye[0], text_embeddings=eye[[1, 0]], captions=["b", "a"]),
         dict(sample_id=5, image_embedding=eye[1], text_embeddings=eye[[2]], captions=["c"]),
     ])  # fmt: skip
-    # Image 11 finds its own "a"; image 5 prefers the other's "b" (1.0), then ties at 0 by order: its own "c" comes first.
+    # Image 11 finds its own "a"; image 5 prefers the other's "b" (1.0), then ties at 0 by order: its own "c" first.
     values = metric.evaluate(2)
     assert values["image_to_text_R@1"] == 50.0
     assert values["image_to_text_R@2"] == 100.0

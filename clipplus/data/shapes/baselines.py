@@ -1,7 +1,7 @@
 """What a look at the colours alone achieves: a baseline that every CLIP on these scenes must beat.
 
-A ridge regression from an image's RGB histogram to the bag of words of its caption; classes and captions are then ranked
-by the cosine between predicted and actual bags of words.
+A ridge regression from an image's RGB histogram to the bag of words of its caption; classes and captions are then
+ranked by the cosine between predicted and actual bags of words.
 Shape letters of this file: S scenes, F histogram bins, W words.
 """
 

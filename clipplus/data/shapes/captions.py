@@ -106,7 +106,7 @@ def _maybe_wrong(rng: np.random.Generator, word: str, words: tuple[str, ...]) ->
 
 
 def captions_of_scene(scene: Scene, key: tuple) -> list[Caption]:
-    """All captions of a scene as records: the short one (what stood beside the picture), one long, the pseudo-captions."""
+    """All captions of a scene as records: a short one (kind raw), a long one, the pseudo-captions."""
     records: list[Caption] = [
         dict(source="shapes", kind="raw", text=short_caption(scene), score=None),
         dict(source="shapes", kind="long", text=long_caption(scene), score=None),

@@ -29,7 +29,7 @@ def outline(shape: str) -> tuple[NDArray[np.float64], ...]:
     if shape == "square":
         return (_on_circle(np.pi / 4 + np.arange(4) * np.pi / 2),)
     if shape == "triangle":
-        return (_on_circle(np.arange(3) * 2 * np.pi / 3) + [0, 0.15],)
+        return (_on_circle(np.arange(3) * 2 * np.pi / 3) + np.array([0, 0.15]),)
     if shape == "star":
         return (_on_circle(np.arange(10) * np.pi / 5, np.where(np.arange(10) % 2, 0.42, 1.0)),)
     if shape == "ring":
@@ -61,7 +61,7 @@ def outline(shape: str) -> tuple[NDArray[np.float64], ...]:
         return (np.array([(0, -1.0), (0.6, 0), (0, 1.0), (-0.6, 0)]),)
     if shape == "crescent":
         outer = _on_circle(np.linspace(0.5, 2 * np.pi - 0.5, 32))
-        inner = _on_circle(np.linspace(2 * np.pi - 0.9, 0.9, 28), 0.78) + [0, -0.38]
+        inner = _on_circle(np.linspace(2 * np.pi - 0.9, 0.9, 28), 0.78) + np.array([0, -0.38])
         return (np.concatenate([outer, inner]),)
     if shape == "arrow":
         return (np.array([(0, -1), (0.8, 0), (0.3, 0), (0.3, 0.95), (-0.3, 0.95), (-0.3, 0), (-0.8, 0)], dtype=float),)
