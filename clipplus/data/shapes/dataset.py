@@ -8,9 +8,11 @@ from mmengine.registry import DATASETS
 
 from clipplus.data.shapes.captions import captions_of_scene
 from clipplus.data.shapes.render import render
-from clipplus.data.shapes.scene import SHAPES, Split, class_label, class_names, draw_scene
+from clipplus.data.shapes.scene import COLOURS, SHAPES, Split, class_label, class_names, draw_scene
 
 _SPLITS = ("train", "val", "test")
+# RGB per segmentation class: shapes appear in every colour, so the mask's colours are merely well apart.
+_SEG_PALETTE = ((0, 0, 0), *COLOURS.values(), (130, 90, 50), (150, 150, 150))
 
 
 @DATASETS.register_module()
@@ -19,7 +21,8 @@ class ShapesDataset(BaseDataset):
 
     Items before the pipeline: `img` (size, size, 3) uint8 BGR, `gt_label` (colour and shape of the main thing, 80
     classes), `gt_seg_map` (size, size) uint8 (0 background, 1 + position of the shape), `captions` (one short, one
-    long, several noisy pseudo-captions), `key`, `sample_idx`. Meta information: `classes`, `seg_classes`.
+    long, several noisy pseudo-captions), `key`, `sample_idx`. Meta information: `classes`; for the masks `seg_classes`
+    and `seg_palette`.
 
     Args:
         split: 'train', 'val' or 'test'; their scenes have nothing in common.
@@ -32,7 +35,7 @@ class ShapesDataset(BaseDataset):
         ValueError: unknown split, or sizes that are not positive.
     """
 
-    METAINFO = dict(classes=tuple(class_names()), seg_classes=("background", *SHAPES))
+    METAINFO = dict(classes=tuple(class_names()), seg_classes=("background", *SHAPES), seg_palette=_SEG_PALETTE)
 
     def __init__(
         self,
@@ -51,13 +54,22 @@ class ShapesDataset(BaseDataset):
         # Nothing to serialise: items are drawn when they are asked for.
         super().__init__(pipeline=list(pipeline), test_mode=test_mode, serialize_data=False)
 
-    def load_data_list(self) -> list[dict[str, Any]]:
-        """An empty record per scene."""
-        return [{}] * self.num_scenes
+    def load_data_list(self) -> list[int]:
+        """The number of every scene; all else follows from it."""
+        return list(range(self.num_scenes))
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """The label at position `idx`, without drawing its pixels."""
+        return [class_label(draw_scene(self.seed, self.split, self.data_list[idx]).main)]
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
-        """The scene number `idx` with its pixels; see the class."""
-        index = idx % self.num_scenes
+        """The scene at position `idx` with its pixels; see the class.
+
+        Raises:
+            IndexError: beyond the last scene; a loop over the data set ends by it.
+        """
+        # A subset's positions are not scene numbers: the list knows which scene stands where.
+        index = self.data_list[idx]
         scene = draw_scene(self.seed, self.split, index)
         image, mask = render(scene, self.size)
         key = f"shapes-{self.seed}-{self.split}-{index}"

@@ -1,4 +1,4 @@
-# A small CLIP with a convolutional image tower, which learns from few pictures: 64 px, 11.6 million parameters, of which
+# A small CLIP with a convolutional image tower, which learns from few pictures: 64 px, 9.8 million parameters, of which
 # CLIP's 49,408 token embeddings are 6.3 million.
 custom_imports = dict(imports=['clipplus.clip'], allow_failed_imports=False)
 default_scope = 'mmpretrain'

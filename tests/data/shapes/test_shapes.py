@@ -129,6 +129,32 @@ def test_meta_information_and_class_set_agree() -> None:
     assert dataset.metainfo["seg_classes"][1 + SHAPES.index("star")] == "star"
 
 
+def test_masks_have_a_name_and_a_colour_of_their_own_for_every_value() -> None:
+    metainfo = ShapesDataset(num_scenes=1).metainfo
+    assert len(set(metainfo["seg_palette"])) == len(metainfo["seg_classes"]) == 1 + len(SHAPES)
+
+
+def test_a_loop_over_the_scenes_ends_and_indices_beyond_are_refused() -> None:
+    dataset = ShapesDataset(num_scenes=3)
+    assert [item["sample_idx"] for item in dataset] == [0, 1, 2]
+    assert dataset[-1]["sample_idx"] == 2
+    with pytest.raises(IndexError):
+        dataset[3]
+
+
+def test_a_subset_holds_the_scenes_that_were_asked_for() -> None:
+    dataset = ShapesDataset(num_scenes=10)
+    subset = dataset.get_subset([5, 8])
+    assert [item["key"] for item in subset] == [dataset[5]["key"], dataset[8]["key"]]
+    np.testing.assert_array_equal(subset[1]["img"], dataset[8]["img"])
+    assert subset.get_cat_ids(1) == [dataset[8]["gt_label"]]
+
+
+def test_splits_have_no_scene_in_common() -> None:
+    scenes = [draw_scene(0, split, index) for split in ("train", "val", "test") for index in range(300)]
+    assert len(set(scenes)) == 900
+
+
 def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown split 'dev'; known: train, val, test"):
         ShapesDataset(split="dev")  # type: ignore[arg-type]
