@@ -29,6 +29,7 @@ REQUIRES = [
     "safetensors",
     "einops",
     "jaxtyping>=0.3",
+    "packaging",
     "tqdm",
 ]
 

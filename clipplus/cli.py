@@ -6,10 +6,13 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clipplus.methods_index import Method, find_methods
 from clipplus.version import __version__
+
+if TYPE_CHECKING:
+    from clipplus.hosts import Host
 
 _EPILOG = """examples:
   clipplus list                                        the methods
@@ -135,7 +138,7 @@ def _innermost(dataset: Any) -> str:
 
 def run_doctor(_: argparse.Namespace) -> int:
     """Print versions, repairs and advice; 1 when something has to be done."""
-    from clipplus.hosts import REPAIRS, prepare
+    from clipplus.hosts import REPAIRS
     from clipplus.hosts.versions import check_versions
 
     findings = check_versions()
@@ -145,12 +148,27 @@ def run_doctor(_: argparse.Namespace) -> int:
     for finding in findings:
         mark = "!!" if finding.advice else "ok"
         print(f"{mark} {finding.name:<16} {finding.installed or 'missing':<14} needed: {finding.needed}")
-    for host in REPAIRS:
-        print(f"repairs for {host:<11}: {', '.join(prepare(host)) or 'none needed'}")
+    usable = [print_repairs(host) for host in REPAIRS]
     advice = [finding.advice for finding in findings if finding.advice]
     if advice:
         print("to do:", *advice, sep="\n  ")
-    return 1 if advice else 0
+    return 0 if all(usable) and not advice else 1
+
+
+def print_repairs(host: "Host") -> bool:
+    """Repair a host and print what was needed; False when the host does not even get that far."""
+    from clipplus.hosts import describe, prepare
+
+    try:
+        active = prepare(host)
+    # What hosts raise on import when a library below them is missing or of a wrong version.
+    except (ImportError, AttributeError, AssertionError, RuntimeError) as error:
+        print(f"!! {host} cannot be used: {type(error).__name__}: {error}")
+        return False
+    print(f"repairs for {host:<11}: {', '.join(active) or 'none needed'}")
+    for name in active:
+        print(f"  {name}: {describe(name)}")
+    return True
 
 
 def run_predict(arguments: argparse.Namespace) -> int:

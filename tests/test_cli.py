@@ -75,3 +75,20 @@ def test_predict_names_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert sorted(name for name, _ in line["names"]) == ["cat", "dog"]
     assert main(["predict", str(tmp_path / "b.pth"), "--images", picture, "--names", "cat"]) == 2
     assert "is no checkpoint file" in capsys.readouterr().err
+
+
+def test_doctor_survives_a_host_that_cannot_be_imported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from clipplus import hosts
+    from clipplus.hosts import versions
+
+    def broken() -> bool:
+        raise ImportError("no libGL.so.1")
+
+    monkeypatch.setattr(hosts, "REPAIRS", {"mmpretrain": (), "mmseg": (broken,)})
+    monkeypatch.setattr(versions, "check_versions", lambda: [versions.Finding("torch", "2.15.0", ">=2.6", "")])
+    assert main(["doctor"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("ok torch")
+    assert lines[1:] == ["repairs for mmpretrain : none needed", "!! mmseg cannot be used: ImportError: no libGL.so.1"]

@@ -35,4 +35,10 @@ def prepare(host: Host) -> list[str]:
     return [repair.__name__ for repair in REPAIRS[host] if repair()]
 
 
-__all__ = ["REPAIRS", "prepare", "repair_mmaction_drn", "repair_mmaction_multimodal", "repair_mmcv_ext"]
+def describe(name: str) -> str:
+    """The first line about a repair, by its name."""
+    found = next(repair for repairs in REPAIRS.values() for repair in repairs if repair.__name__ == name)
+    return (found.__doc__ or "").strip().splitlines()[0]
+
+
+__all__ = ["REPAIRS", "describe", "prepare", "repair_mmaction_drn", "repair_mmaction_multimodal", "repair_mmcv_ext"]

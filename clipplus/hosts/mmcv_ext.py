@@ -30,11 +30,13 @@ def repair_mmcv_ext() -> bool:
     mmengine would take mmcv-lite for the full mmcv).
 
     Returns:
-        Whether the repair is needed and now active; a compiled `mmcv._ext` is never shadowed.
+        Whether the repair is needed and now active; a compiled `mmcv._ext` is never shadowed. False without any mmcv.
     """
     if isinstance(sys.modules.get(_NAME), _NoCompiledOps):
         return True
-    if _NAME in sys.modules or importlib.util.find_spec(_NAME) is not None:
+    if _NAME in sys.modules or importlib.util.find_spec("mmcv") is None:
+        return False
+    if importlib.util.find_spec(_NAME) is not None:
         return False
     stub = _NoCompiledOps(_NAME)
     stub.__spec__ = ModuleSpec(_NAME, None)

@@ -74,7 +74,7 @@ def _release(version: str) -> str:
 
 
 def _check_two_mmcvs() -> list[Finding]:
-    """Mmcv and mmcv-lite own the same folder: whichever was installed last has overwritten the other."""
+    """The two mmcvs own the same folder: whichever was installed last has overwritten the other."""
     full = installed_version("mmcv")
     if full is None or installed_version("mmcv-lite") is None:
         return []

@@ -1,18 +1,10 @@
 # Your own pictures with captions, see docs/own_pictures.md. Change data_root and the ann_files.
+_base_ = ['./caption_loaders.py']
 data_root = 'data/own'
 tokenizer = dict(type='TokenizeCaptions', tokenizer='ViT-B-32')
 
 train_dataloader = dict(
-    batch_size=128,
-    num_workers=1,
-    persistent_workers=False,
-    worker_init_fn=dict(type='quiet_worker'),
-    collate_fn=dict(type='caption_collate'),
-    sampler=dict(type='EpochOrder'),
-    batch_sampler=dict(type='GlobalBatches'),
     dataset=dict(
-        type='KeyedDataset',
-        on_bad_sample='replace',
         dataset=dict(
             type='CaptionDataset',
             ann_file='train.jsonl',
@@ -29,10 +21,6 @@ train_dataloader = dict(
             ])))
 
 val_dataloader = dict(
-    batch_size=128,
-    num_workers=0,
-    persistent_workers=False,
-    collate_fn=dict(type='caption_collate'),
     sets=dict(
         own=dict(
             collate_fn=dict(type='caption_collate'),
@@ -49,8 +37,6 @@ val_dataloader = dict(
                     dict(type='PackCaptions')
                 ]))))
 val_evaluator = dict(sets=dict(own=dict(type='CrossModalRecall', ks=(1, 5))))
-val_cfg = dict(type='MultiDatasetValLoop')
 
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
-test_cfg = dict(type='MultiDatasetTestLoop')

@@ -1,19 +1,11 @@
 # Pictures of emoji in three styles, made by tools/data/emoji.py: train on noto and openmoji, test on twemoji, a style that
 # training never sees, with all its drawings as classes.
+_base_ = ['./caption_loaders.py']
 data_root = 'data/emoji'
 tokenizer = dict(type='TokenizeCaptions', tokenizer='ViT-B-32')
 
 train_dataloader = dict(
-    batch_size=128,
-    num_workers=1,
-    persistent_workers=False,
-    worker_init_fn=dict(type='quiet_worker'),
-    collate_fn=dict(type='caption_collate'),
-    sampler=dict(type='EpochOrder'),
-    batch_sampler=dict(type='GlobalBatches'),
     dataset=dict(
-        type='KeyedDataset',
-        on_bad_sample='replace',
         dataset=dict(
             type='CaptionDataset',
             ann_file=['noto.jsonl', 'openmoji.jsonl'],
@@ -28,10 +20,6 @@ train_dataloader = dict(
             ])))
 
 val_dataloader = dict(
-    batch_size=128,
-    num_workers=0,
-    persistent_workers=False,
-    collate_fn=dict(type='pseudo_collate'),
     sets=dict(
         twemoji=dict(
             collate_fn=dict(type='pseudo_collate'),
@@ -50,8 +38,6 @@ val_evaluator = dict(
     sets=dict(
         twemoji=dict(
             type='ZeroShotAccuracy', topk=(1, 5), texts=dict(type='ClassTextBank', classes=None, templates='name'))))
-val_cfg = dict(type='MultiDatasetValLoop')
 
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
-test_cfg = dict(type='MultiDatasetTestLoop')
