@@ -13,6 +13,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
+from clipplus.checkpoints.atomic import written_aside
 from clipplus.engine.launch import add_run_arguments, append_hook, build_runner, load_config
 from clipplus.version import __version__
 from clipplus.visualization import save_predictions
@@ -59,15 +60,15 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
                 metrics=metrics, config=arguments.config, checkpoint=arguments.checkpoint, clipplus=__version__,
                 seed=runner.seed,
             )  # fmt: skip
-            Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)
-            Path(arguments.out).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+            with written_aside(Path(arguments.out)) as partial:
+                partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         if arguments.dump:
             sets = runner.test_loop.set_metrics
             save_predictions(
                 arguments.dump,
                 {
-                    name: [p for metric in metrics for p in getattr(metric, "predictions", [])]
-                    for name, metrics in sets.items()
+                    name: [p for metric in of_set for p in getattr(metric, "predictions", [])]
+                    for name, of_set in sets.items()
                 },
             )
     return metrics

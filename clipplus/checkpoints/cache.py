@@ -4,7 +4,6 @@ The file carries the settings that it was computed from; an entry is used only w
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +11,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from clipplus.checkpoints.atomic import written_aside
+
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
     """Write `tensors` with the `settings` they were computed from; a kill leaves no half-written file.
 
     Args:
-        path: target; its folder is made. Written aside as `NAME.PID.partial`, synced, then renamed.
+        path: target; its folder is made.
         tensors: contents.
         settings: JSON-able; compared by `read_tensors`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    save_file(
-        {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
-        partial,
-        metadata={"settings": json.dumps(settings, sort_keys=True)},
-    )
-    with partial.open("rb") as handle:
-        os.fsync(handle.fileno())
-    partial.replace(path)
+    contents = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    with written_aside(path) as partial:
+        save_file(contents, partial, metadata={"settings": json.dumps(settings, sort_keys=True)})
 
 
 def read_tensors(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Tensor] | None, list[str]]:

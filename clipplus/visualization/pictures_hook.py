@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from PIL import Image
 
-from clipplus.visualization.atomic import written_aside
+from clipplus.checkpoints.atomic import written_aside
 from clipplus.visualization.gallery import Gallery, choose_queries, draw_gallery
 from clipplus.visualization.thumbnails import Thumbnail, ThumbnailStore, batch_pictures, first_by_lot
 from clipplus.visualization.top5 import draw_top5

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from clipplus.visualization.atomic import written_aside
+from clipplus.checkpoints.atomic import written_aside
 
 
 def save_predictions(path: str | Path, predictions_by_set: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:

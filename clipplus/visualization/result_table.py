@@ -10,8 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
+from clipplus.checkpoints.atomic import written_aside
 from clipplus.version import __version__
-from clipplus.visualization.atomic import written_aside
 
 Baselines = Mapping[str, Mapping[str, float]]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clipplus.visualization.atomic import written_aside
+from clipplus.checkpoints.atomic import written_aside
 
 
 def test_a_finished_block_replaces_the_file(tmp_path):
