@@ -41,10 +41,22 @@ def find_methods() -> list[Method]:
         for init in sorted((here / "methods").glob("*/__init__.py"))
     ]
     for entry in sorted(metadata.entry_points(group=ENTRY_POINTS)):
-        spec = find_spec(entry.value)
-        if spec is not None and spec.origin is not None:
-            found.append(_read(entry.name, entry.value, Path(spec.origin).parent))
+        origin = _origin(entry.value)
+        if origin is None:
+            broken = f"Cannot be found: its package {entry.value} is gone; reinstall or uninstall the plugin."
+            found.append(Method(entry.name, entry.value, broken, here))
+        else:
+            found.append(_read(entry.name, entry.value, origin.parent))
     return found
+
+
+def _origin(module: str) -> Path | None:
+    """The file of a plugin's package, if it is still there."""
+    try:
+        spec = find_spec(module)
+    except ModuleNotFoundError:
+        return None
+    return None if spec is None or spec.origin is None else Path(spec.origin)
 
 
 def _read(name: str, module: str, folder: Path) -> Method:

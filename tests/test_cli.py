@@ -92,3 +92,19 @@ def test_doctor_survives_a_host_that_cannot_be_imported(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("ok torch")
     assert lines[1:] == ["repairs for mmpretrain : none needed", "!! mmseg cannot be used: ImportError: no libGL.so.1"]
+
+
+def test_installed_plugins_are_listed_and_broken_ones_do_not_hide_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rewrite").mkdir()
+    (tmp_path / "rewrite" / "__init__.py").write_text('"""CLIP on rewritten captions."""\nraise SystemExit\n')
+    info = tmp_path / "rewrite-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rewrite\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[clipplus.methods]\nrewrite = rewrite\nzombie = gone.package\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["list"]) == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["rewrite"] == "CLIP on rewritten captions."
+    assert lines["zombie"].startswith("Cannot be found: its package gone.package is gone")
