@@ -41,6 +41,9 @@ def build_parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="name what is in pictures", description=run_predict.__doc__)
     predict.add_argument("checkpoint", help="a checkpoint of tools/train.py, or an open_clip model name")
     predict.add_argument("--pretrained", help="weights of the open_clip model: a tag or a file")
+    predict.add_argument(
+        "--quick-gelu", action=argparse.BooleanOptionalAction, help="activation of a weight file that does not say it"
+    )
     predict.add_argument("--images", nargs="+", required=True, help="picture files")
     predict.add_argument("--names", nargs="+", required=True, help='class names, e.g. cat dog "red star"')
     predict.add_argument("--templates", default="photo", help="template set (name, photo, openai, openai-7)")
@@ -175,7 +178,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
     """Name what is in pictures with a trained CLIP."""
     import clipplus
 
-    model = clipplus.load(arguments.checkpoint, pretrained=arguments.pretrained)
+    model = clipplus.load(arguments.checkpoint, arguments.pretrained, quick_gelu=arguments.quick_gelu)
     results = model.classify(arguments.images, arguments.names, arguments.templates)
     for image, result in zip(arguments.images, results, strict=True):
         best = result[: arguments.top]

@@ -36,10 +36,11 @@ def require_weights(config: Config, arguments: argparse.Namespace) -> None:
     """Random weights would be evaluated without a word.
 
     Raises:
-        ValueError: neither a checkpoint nor a pretrained part.
+        ValueError: no checkpoint, and a tower that is not pretrained.
     """
-    if not arguments.checkpoint and "'pretrained': '" not in str(config.model.to_dict()):
-        raise ValueError(f"no checkpoint was given, and no tower of {arguments.config} is `pretrained`")
+    random = [name for name, part in config.model.items() if name.endswith("tower") and not part.get("pretrained")]
+    if random and not arguments.checkpoint:
+        raise ValueError(f"no checkpoint was given, and {', '.join(random)} of {arguments.config} is not `pretrained`")
 
 
 def main(argv: list[str] | None = None) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Train what a config describes.
 
 Examples:
-    python tools/train.py configs/clip/clip_vit-tiny-p8_1xb128-10e_shapes.py
+    python tools/train.py configs/clip/clip_resnet-tiny_1xb128-8e_shapes.py
     python tools/train.py CONFIG --resume                     # go on from the newest checkpoint of the work dir
     python tools/train.py CONFIG --dry-run                    # build everything, train 3 updates, estimate the cost
     python tools/train.py CONFIG --cfg-options train_dataloader.batch_size=64 optim_wrapper.optimizer.lr=1e-3
@@ -57,6 +57,8 @@ def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
             config.load_from = arguments.resume
     if arguments.amp:
         config.optim_wrapper.type = "AutoAmpOptimWrapper"
+        for option in ("loss_scale", "dtype"):
+            config.optim_wrapper.pop(option, None)
     if arguments.no_validate:
         for key in ("val_cfg", "val_dataloader", "val_evaluator"):
             config[key] = None
@@ -64,6 +66,8 @@ def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
         if not (config.get("auto_scale_lr") or {}).get("base_batch_size"):
             raise ValueError(f"--auto-scale-lr: {arguments.config} states no auto_scale_lr.base_batch_size")
         config.auto_scale_lr.enable = True
+        # mmengine scales by batch size and ranks; an update also sees every accumulated batch.
+        config.auto_scale_lr.base_batch_size /= config.optim_wrapper.get("accumulative_counts", 1)
 
 
 def main(argv: list[str] | None = None) -> None:

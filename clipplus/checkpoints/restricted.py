@@ -82,13 +82,12 @@ def load_restricted(path: str | Path, map_location: Any = "cpu") -> Any:
         raise FileNotFoundError(f"checkpoint {path} does not exist")
     try:
         with safe_globals(_allowed_globals()):
-            content = torch.load(path, map_location=map_location, weights_only=True)
+            content = _restore_buffers(torch.load(path, map_location=map_location, weights_only=True))
     except UnpicklingError as error:
         raise ValueError(_refusal(path, error)) from None
     # Broken files make torch and the zip reader raise nearly anything; whatever it is, the file is unreadable.
     except Exception as error:
         raise ValueError(_unreadable(path, error)) from error
-    content = _restore_buffers(content)
     if isinstance(content, dict) and isinstance(content.get("meta"), dict):
         content["meta"].pop("config", None)
     return content

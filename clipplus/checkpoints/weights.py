@@ -56,7 +56,8 @@ def read_weights(path: str | Path) -> WeightFile:
     else:
         content = load_restricted(path)
     meta = content.get("meta") if isinstance(content, dict) else None
-    record = meta.get("clipplus", {}) if isinstance(meta, dict) else {}
+    record = meta.get("clipplus") if isinstance(meta, dict) else None
+    record = record if isinstance(record, dict) else {}
     while isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     weights = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, dict) else {}

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import open_clip
 import torch
-from PIL import Image
-from torch import Tensor
+from PIL import Image, ImageOps
+from torch import Tensor, nn
 
-from clipplus.checkpoints import load_restricted, read_weights
+from clipplus.checkpoints import load_restricted
 from clipplus.clip.model import CLIPModel
 from clipplus.text import ClassTextBank, build_tokenizer
 
@@ -29,6 +30,8 @@ class Embedder:
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.model = model.to(self.device).eval()
         size = model.image_tower.image_size
+        if not isinstance(size, int) and size[0] != size[1]:
+            raise ValueError(f"pictures are cropped to squares, but the image tower wants {size}")
         self.image_size: int = size if isinstance(size, int) else size[0]
         self.tokenize = build_tokenizer(model.text_tower.model, model.text_tower.tokenizer)
 
@@ -105,60 +108,104 @@ def _open(image: Picture) -> Image.Image:
     if not path.is_file():
         raise FileNotFoundError(f"picture {path} does not exist")
     try:
-        return Image.open(path).convert("RGB")
+        # Cameras store the rotation beside the pixels; the readers of training apply it, too.
+        return ImageOps.exif_transpose(Image.open(path)).convert("RGB")
     # PIL raises SyntaxError for broken PNG files.
     except (OSError, SyntaxError) as error:
         raise ValueError(f"picture {path} cannot be read: {error}") from error
 
 
-def load(source: str | Path, pretrained: str | None = None, device: str | None = None) -> Embedder:
+def load(
+    source: str | Path,
+    pretrained: str | None = None,
+    device: str | None = None,
+    quick_gelu: bool | None = None,
+) -> Embedder:
     """A CLIP ready to embed and classify.
 
     Args:
         source: a checkpoint of `tools/train.py` (it knows its own model), or an open_clip model name.
         pretrained: with a model name, its weight tag or a weight file.
         device: 'cpu', 'cuda', ...; a GPU when there is one.
+        quick_gelu: with a weight file of unknown origin, the activation that it was trained with.
 
     Raises:
         FileNotFoundError: neither a file nor a known model.
         ValueError: a weight file that does not say which model it belongs to; refused or unfit files.
     """
-    if Path(source).is_file():
-        return Embedder(_from_checkpoint(Path(source)), device)
+    path = Path(source).expanduser()
+    if path.is_file():
+        return Embedder(_from_checkpoint(path), device)
     if pretrained is None:
         raise FileNotFoundError(
             f"'{source}' is no checkpoint file; for an open_clip model state its weights: "
             f"load('{source}', pretrained=TAG)"
         )
-    tower: dict[str, Any] = dict(model=str(source), pretrained=pretrained)
-    return Embedder(
-        CLIPModel(
-            image_tower=dict(type="CLIPImageTower", **tower),
-            text_tower=dict(type="CLIPTextTower", **tower),
-            loss=dict(type="SoftmaxContrastiveLoss"),
-        ),
-        device,
+    tower: dict[str, Any] = dict(model=str(source), pretrained=pretrained, quick_gelu=quick_gelu)
+    return Embedder(_build(tower, tower, _tag_statistics(str(source), pretrained), needs_bias=False), device)
+
+
+def _build(image: dict[str, Any], text: dict[str, Any], statistics: dict[str, Any], needs_bias: bool) -> CLIPModel:
+    """A CLIP from tower options; the loss plays no part in inference."""
+    model = CLIPModel(
+        image_tower=dict(type="CLIPImageTower", **image),
+        text_tower=dict(type="CLIPTextTower", **text),
+        loss=dict(type="SoftmaxContrastiveLoss"),
+        data_preprocessor=dict(type="CaptionDataPreprocessor", **statistics),
     )
+    if needs_bias:
+        model.logit_bias = nn.Parameter(torch.tensor(0.0))
+    return model
+
+
+def _tag_statistics(name: str, tag: str) -> dict[str, list[float]]:
+    """Pixel mean and std that open_clip lists for a weight tag, on 0..255; nothing for those of CLIP itself."""
+    listed = open_clip.get_pretrained_cfg(name, tag) or {}
+    return {key: [255 * value for value in listed[key]] for key in ("mean", "std") if listed.get(key)}
+
+
+# What a checkpoint's own description may say about a tower. Everything is plain data, and the classes are ours: a type
+# that a file names would be imported and called.
+_TOWER_OPTIONS = ("model", "image_size", "quick_gelu", "tokenizer", "bn_mode")
 
 
 def _from_checkpoint(path: Path) -> CLIPModel:
     """The model that a checkpoint of ours describes, with its weights."""
-    record = read_weights(path).record
-    config = record.get("model")
-    if not isinstance(config, dict) or "image_tower" not in config:
+    content = load_restricted(path)
+    meta = content.get("meta") if isinstance(content, dict) else None
+    record = meta.get("clipplus") if isinstance(meta, dict) else None
+    described = record.get("model") if isinstance(record, dict) else None
+    if not isinstance(described, dict) or not isinstance(described.get("image_tower"), dict):
         raise ValueError(
             f"{path} does not describe its model; for a bare weight file use load('MODEL NAME', pretrained='{path}')"
         )
-    config = dict(config, image_tower=dict(config["image_tower"]), text_tower=dict(config["text_tower"]))
-    for tower in ("image_tower", "text_tower"):
-        # The checkpoint's weights replace what training started from.
-        config[tower].pop("pretrained", None)
-    # Evaluation needs neither the host's preprocessor nor the method's loss.
-    config["data_preprocessor"] = {
-        k: v for k, v in (config.get("data_preprocessor") or {}).items() if k != "host"
-    } or None
-    model = CLIPModel(
-        **{k: config[k] for k in ("image_tower", "text_tower", "loss", "data_preprocessor") if k in config}
+    preprocessor = described.get("data_preprocessor") or {}
+    statistics = {key: [float(value) for value in preprocessor[key]] for key in ("mean", "std") if key in preprocessor}
+    weights = content["state_dict"]
+    model = _build(
+        _tower_options(path, described, "image_tower", "CLIPImageTower"),
+        _tower_options(path, described, "text_tower", "CLIPTextTower"),
+        statistics,
+        needs_bias="logit_bias" in weights,
     )
-    model.load_state_dict(load_restricted(path)["state_dict"], strict=True)
+    model.load_state_dict(weights, strict=True)
     return model
+
+
+def _tower_options(path: Path, described: dict[str, Any], part: str, expected: str) -> dict[str, Any]:
+    """Options of a tower as a checkpoint states them.
+
+    Raises:
+        ValueError: another class than ours, or a model that is to be fetched or read from somewhere.
+    """
+    tower = described.get(part)
+    if not isinstance(tower, dict) or tower.get("type") != expected:
+        kind = tower.get("type") if isinstance(tower, dict) else tower
+        raise ValueError(f"{path} is refused: its {part} is described as {kind!r:.60}, expected '{expected}'")
+    options = {key: tower[key] for key in _TOWER_OPTIONS if tower.get(key) is not None}
+    name = options.get("model")
+    if isinstance(name, str) and ":" in name:
+        raise ValueError(
+            f"{path} is refused: its {part} names the model '{name}', which would be fetched from elsewhere"
+        )
+    return options

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from clipplus.losses import require_finite
 from clipplus.losses.gather import is_distributed
+from clipplus.text import build_tokenizer
 from clipplus.towers import CLIPImageTower, CLIPTextTower
 
 
@@ -33,8 +34,9 @@ class CLIPModel(BaseModel):
         text_tower: config of a `CLIPTextTower`.
         loss: config of a contrastive loss, e.g. `dict(type='SoftmaxContrastiveLoss')`.
         data_preprocessor: config of a `CaptionDataPreprocessor`, the default.
-        init_scale: initial multiplier of similarities (CLIP: 1 / 0.07); `logit_scale` holds its logarithm.
-        init_bias: initial `logit_bias`, for losses that read one (SigLIP: -10).
+        init_scale: initial multiplier of similarities; `logit_scale` holds its logarithm. None takes that of the image
+            tower's pretrained weights, or CLIP's 1 / 0.07.
+        init_bias: initial `logit_bias`, for losses that read one; None likewise, or SigLIP's -10.
 
     Raises:
         ValueError: towers of different joint widths.
@@ -49,20 +51,26 @@ class CLIPModel(BaseModel):
         text_tower: dict,
         loss: dict,
         data_preprocessor: dict | None = None,
-        init_scale: float = 1 / 0.07,
-        init_bias: float = -10.0,
+        init_scale: float | None = None,
+        init_bias: float | None = None,
     ) -> None:
         super().__init__(data_preprocessor or dict(type="CaptionDataPreprocessor"))
         self.image_tower: CLIPImageTower = MODELS.build(image_tower)
         self.text_tower: CLIPTextTower = MODELS.build(text_tower)
+        if self.text_tower.pad_id is None and not self.text_tower.trims:
+            tokenizer = build_tokenizer(self.text_tower.model, self.text_tower.tokenizer)
+            self.text_tower.pad_id = tokenizer.pad_id
         if self.image_tower.embed_dim != self.text_tower.embed_dim:
             raise ValueError(
                 f"the towers' joint widths differ: image {self.image_tower.embed_dim}, text {self.text_tower.embed_dim}"
             )
         self.contrast: nn.Module = MODELS.build(loss)
-        self.logit_scale = nn.Parameter(torch.tensor(math.log(init_scale)))
+        start = self.image_tower.pretrained_scalars
+        log_scale = start.get("logit_scale", math.log(1 / 0.07)) if init_scale is None else math.log(init_scale)
+        self.logit_scale = nn.Parameter(torch.tensor(log_scale))
         if getattr(self.contrast, "needs_bias", False):
-            self.logit_bias = nn.Parameter(torch.tensor(float(init_bias)))
+            bias = start.get("logit_bias", -10.0) if init_bias is None else init_bias
+            self.logit_bias = nn.Parameter(torch.tensor(float(bias)))
         self._warned_single = False
 
     def init_weights(self) -> None:
@@ -114,7 +122,7 @@ class CLIPModel(BaseModel):
         self, inputs: Tensor, tokens: Tensor | None, counts: Tensor | None, keys: list[str] | None = None
     ) -> dict[str, Tensor]:
         """`loss_contrast`, and the current `scale` for the log."""
-        if tokens is None or len(tokens) != len(inputs):
+        if tokens is None or len(tokens) != len(inputs) or (counts is not None and len(counts) != len(tokens)):
             raise ValueError(
                 f"{type(self).__name__} contrasts one caption per image, got {len(inputs)} images and "
                 f"{0 if tokens is None else len(tokens)} captions: "

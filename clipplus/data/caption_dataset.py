@@ -152,12 +152,15 @@ class CaptionDataset(BaseDataset):
             "key": key,
             "fields": {name: value for name, value in record.items() if name not in _OWN_FIELDS},
         }
-        if record.get("gt_label") is not None:
+        # Cells of tables are strings, and empty where an image has no label.
+        if record.get("gt_label") not in (None, ""):
             sample["gt_label"] = self._label(where, key, record["gt_label"])
         return sample
 
     def _label(self, where: str, key: str, label: Any) -> int:
         classes = self._metainfo.get("classes")
+        if isinstance(label, str) and label.strip().isdigit():
+            label = int(label)
         if isinstance(label, bool) or not isinstance(label, int) or label < 0 or (classes and label >= len(classes)):
             limit = f"an integer below {len(classes)} (the number of classes)" if classes else "an integer from 0"
             raise ValueError(f"{where}: 'gt_label' must be {limit}, got {label!r:.60} for key '{key}'")

@@ -52,6 +52,7 @@ def dry_run(config: Config) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         config = config.copy()
         config.work_dir = folder
+        config.load_from, config.resume = None, False
         config.default_hooks = dict(config.get("default_hooks", {}), checkpoint=None)
         validation = {key: config.pop(key, None) for key in ("val_cfg", "val_dataloader", "val_evaluator")}
         runner = build_runner(config)

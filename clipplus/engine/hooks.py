@@ -5,13 +5,14 @@ import math
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from torch import nn
 
 from clipplus.checkpoints import rename_for
+from clipplus.towers import TowerConfig, check_activation
 from clipplus.version import __version__
 
 
@@ -69,9 +70,13 @@ class CheckpointContractHook(Hook):
         """Compare with the model.
 
         Raises:
-            ValueError: keys that the model needs are missing (and not listed in its `new_keys`), or shapes differ.
+            ValueError: keys that the model needs are missing (and not listed in its `new_keys`), shapes differ, the
+                weights were trained with the other activation, or averaged weights are resumed without EMAHook.
         """
         model = unwrapped(runner.model)
+        source = str(runner._load_from or "the checkpoint")
+        self._check_activation(model, source, checkpoint)
+        self._check_averaging(runner, source, checkpoint)
         wanted = model.state_dict()
         state = checkpoint.get("state_dict", checkpoint)
         state = rename_for(wanted, {key.removeprefix("module."): value for key, value in state.items()})
@@ -84,7 +89,7 @@ class CheckpointContractHook(Hook):
         )
         if missing or shapes:
             raise ValueError(
-                f"the checkpoint does not fit {type(model).__name__}: {len(missing)} keys missing "
+                f"{source} does not fit {type(model).__name__}: {len(missing)} keys missing "
                 f"({', '.join(missing[:4])}), {len(shapes)} of other shape ({', '.join(shapes[:4])}); "
                 "is it of another config?"
             )
@@ -92,3 +97,18 @@ class CheckpointContractHook(Hook):
         if unused:
             print_log(f"not used from the checkpoint: {unused[:4]} ({len(unused)})", "current", logging.WARNING)
         checkpoint["state_dict"] = state
+
+    @staticmethod
+    def _check_activation(model: nn.Module, source: str, checkpoint: dict) -> None:
+        record = (checkpoint.get("meta") or {}).get("clipplus")
+        stated = record.get("quick_gelu") if isinstance(record, dict) else None
+        for part in ("image_tower", "text_tower", "backbone"):
+            config = getattr(getattr(model, part, None), "config", None)
+            if isinstance(config, TowerConfig):
+                check_activation(config, source, stated)
+
+    @staticmethod
+    def _check_averaging(runner: Any, source: str, checkpoint: dict) -> None:
+        """The file's weights are the averaged ones: going on from them without EMA would train another model."""
+        if runner._resume and "ema_state_dict" in checkpoint and not any(isinstance(h, EMAHook) for h in runner.hooks):
+            raise ValueError(f"{source} was written with EMAHook: resume with the same hook in custom_hooks")

@@ -4,20 +4,18 @@ Importing this module registers it: `Runner.resume`, `load_from` and the hosts' 
 mmengine's `CheckpointLoader`.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlparse
 
 import torch
-from mmengine.dist import barrier, get_dist_info
+from mmengine.dist import all_gather_object, get_local_rank
 from mmengine.runner import CheckpointLoader
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from clipplus.checkpoints import load_restricted
-
-# Model zoos whose loaders lead to torch.hub, which unpickles freely.
-_ZOOS = ("torchvision://", "modelzoo://", "open-mmlab://", "openmmlab://", "mmcls://")
 
 
 # mmengine's log cuts the first ten characters of a loader's name.
@@ -26,7 +24,11 @@ def load_from_restricted(filename: str, map_location: Any = None) -> Any:
     """A local checkpoint: `.safetensors`, or a PyTorch file without foreign code."""
     path = Path(filename).expanduser()
     if path.suffix != ".safetensors":
-        return load_restricted(path, map_location)
+        content = load_restricted(path, map_location)
+        state = content.get("state_dict", content) if isinstance(content, dict) else None
+        if not isinstance(state, dict) or not any(isinstance(value, torch.Tensor) for value in state.values()):
+            raise ValueError(f"checkpoint {path} holds no weights: expected a state dict")
+        return content
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {path} does not exist")
     try:
@@ -37,19 +39,40 @@ def load_from_restricted(filename: str, map_location: Any = None) -> Any:
 
 @CheckpointLoader.register_scheme(prefixes=("http://", "https://"), force=True)
 def load_from_restricted_url(filename: str, map_location: Any = None) -> Any:
-    """A checkpoint behind a URL: downloaded to torch's cache by one process, then read like a local one."""
-    target = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(filename).path).name
-    rank, _ = get_dist_info()
-    if rank == 0 and not target.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(target.name + ".partial")
-        torch.hub.download_url_to_file(filename, str(partial))
-        partial.replace(target)
-    barrier()
+    """A checkpoint behind a URL: downloaded to torch's cache once per machine, then read like a local one.
+
+    Raises:
+        OSError: the download failed on some rank.
+    """
+    # Files of the same name from two addresses are two files.
+    name = f"{hashlib.sha256(filename.encode()).hexdigest()[:16]}-{Path(urlparse(filename).path).name}"
+    target = Path(torch.hub.get_dir()) / "checkpoints" / name
+    failure = ""
+    if get_local_rank() == 0 and not target.is_file():
+        try:
+            _download(filename, target)
+        # Whatever went wrong, the other ranks must hear of it before they wait for the file.
+        except Exception as error:  # noqa: BLE001 - raised below, on every rank
+            failure = f"{filename} cannot be downloaded: {error}"
+    failures = [text for text in all_gather_object(failure) if text]
+    if failures:
+        raise OSError(failures[0])
     return load_from_restricted(str(target), map_location)
 
 
-@CheckpointLoader.register_scheme(prefixes=_ZOOS, force=True)
-def load_from_zoo_refused(filename: str, map_location: Any = None) -> NoReturn:  # noqa: ARG001 - as all loaders
-    """Zoo names lead to a loader that runs what a file brings along."""
-    raise ValueError(f"'{filename}' names a model zoo: download the file and state its path or its https address")
+def _download(address: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".partial")
+    torch.hub.download_url_to_file(address, str(partial), progress=False)
+    partial.replace(target)
+
+
+def load_from_other_refused(filename: str, map_location: Any = None) -> NoReturn:  # noqa: ARG001 - as all loaders
+    """Model zoos and object stores lead to loaders of mmengine that may run what a file brings along."""
+    raise ValueError(f"'{filename}' names a model zoo or store: download the file and state its path or https address")
+
+
+# All other schemes that mmengine knows: zoos (torchvision://, mmcls://, ...), pavi://, s3://, petrel://.
+for _prefix in list(CheckpointLoader._schemes):
+    if _prefix not in ("", "http://", "https://"):
+        CheckpointLoader.register_scheme(_prefix, load_from_other_refused, force=True)

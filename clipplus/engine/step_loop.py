@@ -1,13 +1,16 @@
 """The training loop: one iteration is one optimiser update, and everything follows from its number."""
 
+import logging
 import math
 from typing import Any
 
-from mmengine.dist import get_rank
+from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from clipplus.data import GlobalBatches, KeyedDataset
@@ -20,7 +23,8 @@ class StepLoop(EpochBasedTrainLoop):
 
     With `accumulative_counts=K` in the optim wrapper an update takes K batches of the loader, and hooks, schedulers,
     EMA, logging and intervals count updates. Every step is seeded from (seed, update, part of the global batch), every
-    sample from (seed, epoch, index), so that a run does not depend on workers, ranks or where it was resumed.
+    sample from (seed, epoch, index), so that a run does not depend on workers, ranks or where it was resumed (training
+    BatchNorm excepted, which a warning names on several ranks).
 
     It is an `EpochBasedTrainLoop` because hosts' hooks ask for one. After an update with all its hooks it calls the
     hook point `after_step`, the only place where everything agrees on the position.
@@ -75,6 +79,21 @@ class StepLoop(EpochBasedTrainLoop):
                 "would hide most negatives from each other; raise train_dataloader.batch_size instead"
             )
 
+    def _warn_of_batch_norm(self) -> None:
+        """Statistics per rank make ranks visible: the one thing in a model that position and seed cannot determine."""
+        plain = [
+            name
+            for name, module in self.runner.model.named_modules()
+            if isinstance(module, _BatchNorm) and not isinstance(module, nn.SyncBatchNorm) and module.training
+        ]
+        if get_world_size() > 1 and plain:
+            print_log(
+                f"{len(plain)} BatchNorm layers ({plain[0]}, ...) normalise each rank's part of the batch alone, so "
+                "results depend on the number of ranks: sync_bn='torch' (GPUs) or bn_mode='frozen' avoid it",
+                logger="current",
+                level=logging.WARNING,
+            )
+
     def run(self) -> Any:
         """Train from the current update (0, or where a checkpoint left off) to the last."""
         self._take_position()
@@ -85,6 +104,8 @@ class StepLoop(EpochBasedTrainLoop):
             if fresh_epoch:
                 self.runner.call_hook("before_train_epoch")
                 self.runner.model.train()
+                if self._epoch == self.batches.start // len(self.batches):
+                    self._warn_of_batch_norm()
             self.run_iter(self._iter % len(self.batches), [next(batches) for _ in range(self.accumulation)])
             fresh_epoch = self._iter % len(self.batches) == 0
             if fresh_epoch:

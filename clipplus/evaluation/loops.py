@@ -48,7 +48,10 @@ class _MultiDatasetLoop(BaseLoop):
         if not isinstance(dataset, KeyedDataset) and dataset.get("type") != "KeyedDataset":
             config["dataset"] = dict(type="KeyedDataset", dataset=dataset)
         config.setdefault("sampler", dict(type="DefaultSampler", shuffle=False))
-        return self.runner.build_dataloader(config, seed=self.runner.seed)
+        loader = self.runner.build_dataloader(config, seed=self.runner.seed)
+        if loader.dataset.on_bad_sample != "raise":
+            raise ValueError(f"{self.mode}_dataloader: on_bad_sample='replace' would score other samples")
+        return loader
 
     @property
     def set_metrics(self) -> dict[str, list[Any]]:
@@ -75,7 +78,8 @@ class _MultiDatasetLoop(BaseLoop):
         model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
         for metric in self.evaluator.metrics:
             if hasattr(metric, "before_evaluate"):
-                metric.before_evaluate(model, self.mode)
+                metric.final = self.mode == "test"
+                metric.before_evaluate(model)
         for index, batch in enumerate(self.dataloader):
             self.run_iter(index, batch)
         values = self.evaluator.evaluate(len(dataset))

@@ -110,7 +110,7 @@ class CrossModalRecall(SetMetric):
         """Keep the embeddings of a batch."""
         for sample in data_samples:
             texts = sample_field(sample, "text_embeddings")
-            if texts is None:
+            if texts is None or len(texts) == 0:
                 raise ValueError(
                     "CrossModalRecall needs captions: add SampleCaptions and TokenizeCaptions to the pipeline"
                 )

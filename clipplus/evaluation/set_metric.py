@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
 from mmengine.evaluator import BaseMetric
@@ -23,7 +23,7 @@ class SetMetric(BaseMetric):
 
     Attributes:
         predictions: after `evaluate`, one JSON-able dict per sample, sorted by sample id (main process only).
-        class_names: the data set's class names, if it has any.
+        final: whether the weights are final (test) or still being trained (validation); set by the loops.
     """
 
     # Sets already tell metrics apart; mmengine would warn about a missing prefix.
@@ -32,6 +32,7 @@ class SetMetric(BaseMetric):
     def __init__(self, collect_device: str = "cpu", prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.predictions: list[dict[str, Any]] = []
+        self.final = False
         self._prepared = False
 
     @property
@@ -40,7 +41,7 @@ class SetMetric(BaseMetric):
         classes = (self.dataset_meta or {}).get("classes")
         return None if classes is None else list(classes)
 
-    def before_evaluate(self, model: nn.Module, mode: Literal["val", "test"]) -> None:
+    def before_evaluate(self, model: nn.Module) -> None:
         """Called once per set by `MultiDatasetValLoop`/`MultiDatasetTestLoop` with the unwrapped model."""
         self._prepared = True
 
@@ -59,12 +60,21 @@ class SetMetric(BaseMetric):
         self._prepared = False
         result: list[Any] = [None]
         if is_main_process():
-            if len(by_id) != size:
-                raise RuntimeError(f"the set has {size} samples, but {len(by_id)} different sample ids arrived")
-            values = self.compute_metrics([by_id[key] for key in sorted(by_id)])
-            result[0] = {f"{self.prefix}/{name}" if self.prefix else name: v for name, v in values.items()}
+            try:
+                result[0] = self._evaluate(by_id, size)
+            # Raised below on every rank: the others would wait for the broadcast for ever.
+            except Exception as error:  # noqa: BLE001 - raised below
+                result[0] = error
         broadcast_object_list(result)
+        if isinstance(result[0], Exception):
+            raise result[0]
         return result[0]
+
+    def _evaluate(self, by_id: dict[int, dict], size: int) -> dict[str, float]:
+        if len(by_id) != size:
+            raise RuntimeError(f"the set has {size} samples, but {len(by_id)} different sample ids arrived")
+        values = self.compute_metrics([by_id[key] for key in sorted(by_id)])
+        return {f"{self.prefix}/{name}" if self.prefix else name: value for name, value in values.items()}
 
     @abstractmethod
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:

@@ -4,7 +4,7 @@ Shape letters of this file: S samples, C classes, E joint width.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -60,12 +60,12 @@ class ZeroShotAccuracy(SetMetric):
         self.bank: ClassTextBank | None = None if texts is None else MODELS.build(texts)
         self._classes_CE: Tensor | None = None
 
-    def before_evaluate(self, model: nn.Module, mode: Literal["val", "test"]) -> None:
+    def before_evaluate(self, model: nn.Module) -> None:
         """Embed the class texts with the model as it stands now."""
-        super().before_evaluate(model, mode)
+        super().before_evaluate(model)
         if self.bank is not None:
             self._classes_CE = self.bank.embeddings(
-                getattr(model, "text_tower", None), self.class_names, cache=mode == "test"
+                getattr(model, "text_tower", None), self.class_names, cache=self.final
             ).float()
 
     def _names(self, classes: int) -> list[str]:

@@ -38,7 +38,8 @@ class _GatherRows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         # A reduce-scatter would move half as much, but needs equal counts and is missing in some back ends.
-        grad = grads[0].contiguous()
+        # A copy: autograd may hand the same gradient to others.
+        grad = grads[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(grad)
         first = sum(ctx.counts[: ctx.rank])
         return grad[first : first + ctx.counts[ctx.rank]], None

@@ -49,6 +49,21 @@ def average_prompts(
     return F.normalize(means, dim=-1) if normalize else means
 
 
+def _read_prompts(path: Path) -> dict[str, list[str]]:
+    """The prompts of every class from a JSON file.
+
+    Raises:
+        ValueError: no such file, no JSON, or another form.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"prompts file {path} cannot be read: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(value, list) for value in content.values()):
+        raise ValueError(f"prompts file {path} must hold an object like {{'cat': ['a cat', 'a kitten']}}")
+    return content
+
+
 @MODELS.register_module()
 class ClassTextBank:
     """Class embeddings of a text tower, computed once and cached on disk.
@@ -79,7 +94,8 @@ class ClassTextBank:
             raise ValueError(f"average must be 'unit' or 'raw', got '{average}'")
         self.classes = None if classes is None else resolve_class_names(classes)
         self.templates = resolve_templates(templates)
-        self.prompts = None if prompts is None else Path(prompts)
+        self.prompts_file = prompts
+        self.prompts = None if prompts is None else _read_prompts(Path(prompts))
         self.average: Literal["unit", "raw"] = average
         self.normalize = normalize
         self.tower = MODELS.build(tower) if isinstance(tower, dict) else tower
@@ -92,13 +108,12 @@ class ClassTextBank:
         """
         if self.prompts is None:
             return [[template.replace("{}", name) for template in self.templates] for name in names]
-        by_name = json.loads(self.prompts.read_text(encoding="utf-8"))
-        missing = [name for name in names if not by_name.get(name)]
+        missing = [name for name in names if not self.prompts.get(name)]
         if missing:
             raise ValueError(
-                f"{self.prompts} has no prompts for {', '.join(map(repr, missing[:5]))} ({len(missing)} missing)"
+                f"{self.prompts_file} has no prompts for {', '.join(map(repr, missing[:5]))} ({len(missing)} missing)"
             )
-        return [by_name[name] for name in names]
+        return [self.prompts[name] for name in names]
 
     @torch.no_grad()
     def embeddings(
@@ -124,6 +139,8 @@ class ClassTextBank:
             return self._compute(tower, prompts)
         settings = {
             "tower": tower_hash(tower.state_dict()), "prompts": fingerprint(prompts),
+            # What the weights do not show: activation, heads, pooling, context, tokenizer.
+            "config": fingerprint([tower.config.text_cfg, tower.config.quick_gelu, tower.tokenizer, str(tower.model)]),
             "average": self.average, "normalize": self.normalize,
         }  # fmt: skip
         path = cache_folder() / "class_texts" / f"{fingerprint(settings)[:32]}.safetensors"
@@ -136,7 +153,8 @@ class ClassTextBank:
 
     def _compute(self, tower: CLIPTextTower, prompts: list[list[str]]) -> Tensor:
         device = next(tower.parameters()).device
-        tokens = build_tokenizer(tower.model, tower.tokenizer)([p for of_class in prompts for p in of_class])
+        tokenizer = build_tokenizer(tower.model, tower.tokenizer)
+        tokens = tokenizer([p for of_class in prompts for p in of_class])
         owner = torch.repeat_interleave(torch.arange(len(prompts)), torch.tensor([len(p) for p in prompts]))
         parts = tokens.split(_ROWS_PER_PASS)
         was_training = tower.training

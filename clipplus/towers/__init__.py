@@ -1,7 +1,15 @@
 """The two halves of a CLIP, from open_clip."""
 
-from clipplus.towers.config import TowerConfig, load_pretrained, resolve_model
+from clipplus.towers.config import TowerConfig, check_activation, load_pretrained, resolve_model
 from clipplus.towers.image import CLIPImageTower, ImageTokens
 from clipplus.towers.text import CLIPTextTower
 
-__all__ = ["CLIPImageTower", "CLIPTextTower", "ImageTokens", "TowerConfig", "load_pretrained", "resolve_model"]
+__all__ = [
+    "CLIPImageTower",
+    "CLIPTextTower",
+    "ImageTokens",
+    "TowerConfig",
+    "check_activation",
+    "load_pretrained",
+    "resolve_model",
+]

@@ -76,9 +76,12 @@ class CLIPImageTower(nn.Module):
             if isinstance(self.visual, ModifiedResNet):
                 raise ValueError(f"tower '{self.config.name}' is a ResNet: open_clip cannot checkpoint its gradients")
             self.visual.set_grad_checkpointing(True)
+        #: `logit_scale` and `logit_bias` of the weights that the tower started from.
+        self.pretrained_scalars: dict[str, float] = {}
         if pretrained is not None:
             self._load(pretrained, resize=image_size is not None)
         self.requires_grad_(not frozen)
+        self.train()
 
     @property
     def embed_dim(self) -> int:
@@ -96,6 +99,9 @@ class CLIPImageTower(nn.Module):
         if resize:
             resize_pos_embed(weights, self)
         load_tower(self, file, weights, f"image tower '{self.config.name}'")
+        self.pretrained_scalars = {
+            name: float(file.weights[name]) for name in ("logit_scale", "logit_bias") if name in file.weights
+        }
 
     def train(self, mode: bool = True) -> "CLIPImageTower":
         """Training mode for what trains; frozen parts stay in eval mode."""

@@ -59,7 +59,8 @@ class CLIPTextTower(nn.Module):
         text = _build_text_tower(self.config.embed_dim, self.config.text_cfg, self.config.quick_gelu)
         self.context_length: int = text.context_length if isinstance(text, TextTransformer) else 77
         self.vocab_size: int = text.vocab_size
-        self.pad_id: int = getattr(text, "pad_id", 0)
+        # Not in open_clip's configs of towers that look at their padding: SigLIP's tokenizer pads with 1.
+        self.pad_id: int | None = self.config.text_cfg.get("pad_id")
         self.pool_type: str = getattr(text, "pool_type", "none")
         self.eos_id: int | None = getattr(text, "eos_id", None)
         self.trims = (
@@ -81,6 +82,7 @@ class CLIPTextTower(nn.Module):
         if pretrained is not None:
             self._load(pretrained)
         self.requires_grad_(not frozen)
+        self.train()
 
     def _adopt(self, text: TextTransformer) -> None:
         """Take over the parts of `text` as own children, as open_clip's `CLIP` does, so that keys agree with it."""
@@ -160,6 +162,11 @@ class CLIPTextTower(nn.Module):
         missing = self.context_length - tokens.shape[1]
         if missing == 0:
             return tokens
+        if self.pad_id is None:
+            raise ValueError(
+                f"text tower '{self.config.name}' looks at its padding, and token rows have {tokens.shape[1]} of its "
+                f"{self.context_length} columns: pass full rows, or set its `pad_id` to the tokenizer's"
+            )
         if not self._warned_padding:
             self._warned_padding = True
             print_log(

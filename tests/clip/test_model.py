@@ -1,5 +1,7 @@
 """The plain CLIP: modes, keys, errors; and its preprocessor."""
 
+import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -134,3 +136,22 @@ def test_towers_of_different_widths_are_refused() -> None:
 def test_unknown_mode_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown mode 'train'; known: tensor, loss, predict"):
         build()(torch.zeros(1, 3, 32, 32), mode="train")
+
+
+def test_scale_of_pretrained_weights_is_taken_over(tmp_path: Path) -> None:
+    reference = CLIP(**TOWER, init_logit_bias=-7.0)
+    reference.logit_scale.data.fill_(math.log(100.0))
+    torch.save(reference.state_dict(), tmp_path / "clip.pth")
+    tower = dict(model=TOWER, pretrained=str(tmp_path / "clip.pth"))
+    towers = dict(image_tower=dict(type="CLIPImageTower", **tower), text_tower=dict(type="CLIPTextTower", **tower))
+    assert float(build(**towers).logit_scale) == pytest.approx(math.log(100.0))
+    assert float(build(**towers, init_scale=20.0).logit_scale) == pytest.approx(math.log(20.0))
+
+
+def test_towers_that_see_their_padding_get_the_tokenizers_pad_id() -> None:
+    text_cfg = dict(TOWER["text_cfg"], no_causal_mask=True, pool_type="last", vocab_size=49408)
+    model = build(text_tower=dict(type="CLIPTextTower", model=dict(TOWER, custom_text=True, text_cfg=text_cfg)))
+    assert model.text_tower.pad_id == 0
+    short = torch.tensor([[5, 6, 7]])
+    padded = torch.nn.functional.pad(short, (0, 13), value=0)
+    torch.testing.assert_close(model.text_tower(short), model.text_tower.text(padded))

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -13,6 +15,8 @@ from PIL import Image
 
 import clipplus
 from clipplus.checkpoints import load_restricted
+
+ROOT = Path(__file__).parents[2]
 
 
 class RunsOnLoad:
@@ -123,7 +127,7 @@ def test_malicious_checkpoints_are_refused_by_every_door(
 
 
 def test_zoo_addresses_are_refused(train_tool: ModuleType, arguments: list[str], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'mmcls://resnet' names a model zoo: download the file"):
+    with pytest.raises(ValueError, match=r"'mmcls://resnet' names a model zoo or store: download the file"):
         train_tool.main([*arguments, "load_from=mmcls://resnet", "--work-dir", str(tmp_path)])
 
 
@@ -135,14 +139,14 @@ def test_truncated_and_foreign_checkpoints_give_one_clear_error(
     with pytest.raises(ValueError, match=r"cut.pth cannot be read: it is truncated or no PyTorch checkpoint"):
         test_tool.main([arguments[0], str(tmp_path / "cut.pth"), *work, *arguments[1:]])
     torch.save({"state_dict": {"fc.weight": torch.zeros(3)}}, tmp_path / "foreign.pth")
-    with pytest.raises(ValueError, match=r"the checkpoint does not fit CLIPModel: \d+ keys missing"):
+    with pytest.raises(ValueError, match=r"foreign.pth does not fit CLIPModel: \d+ keys missing"):
         test_tool.main([arguments[0], str(tmp_path / "foreign.pth"), *work, *arguments[1:]])
 
 
 def test_a_test_without_checkpoint_and_pretrained_towers_is_refused(
     test_tool: ModuleType, arguments: list[str], tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match=r"no checkpoint was given, and no tower of .* is `pretrained`"):
+    with pytest.raises(ValueError, match=r"no checkpoint was given, and image_tower, text_tower of"):
         test_tool.main([arguments[0], "--work-dir", str(tmp_path), *arguments[1:]])
 
 
@@ -226,3 +230,89 @@ def test_unreadable_pictures_beyond_the_limit_stop_the_training_and_are_named(
 def test_training_writes_tensorboard_files_where_it_is_installed(trained: Path) -> None:
     pytest.importorskip("tensorboard")
     assert list(trained.rglob("events.out.tfevents*"))
+
+
+def test_a_folder_per_class_is_a_zero_shot_set(
+    test_tool: ModuleType, trained: Path, arguments: list[str], tmp_path: Path
+) -> None:
+    for name, colour in (("red", (255, 0, 0)), ("green", (0, 255, 0))):
+        (tmp_path / "classes" / name).mkdir(parents=True)
+        for index in range(3):
+            Image.new("RGB", (70, 80), colour).save(tmp_path / "classes" / name / f"{index}.png")
+    page = (Path(arguments[0]).parents[2] / "docs" / "own_pictures.md").read_text()
+    block = page.split("folders' names are the classes.")[1].split("Records with")[0]
+    block = "\n".join(line[4:] for line in block.strip("\n").splitlines())
+    config = tmp_path / "clip_classes.py"
+    config.write_text(
+        f"_base_ = [{arguments[0]!r}]\n" + block.replace("data/own/classes", str(tmp_path / "classes")).replace(
+            "val_dataloader = dict(sets", "test_dataloader = dict(_delete_=True, batch_size=4, num_workers=0, "
+            "persistent_workers=False, sets"
+        ).replace("val_evaluator = dict(sets", "test_evaluator = dict(_delete_=True, sets")
+    )  # fmt: skip
+    metrics = test_tool.main([str(config), str(trained / "epoch_1.pth"), "--work-dir", str(tmp_path / "work")])
+    assert metrics.keys() == {"own_classes/top1", "own_classes/top5", "own_classes/mean_class"}
+    assert metrics["own_classes/top5"] == 100.0
+
+
+def test_a_checkpoint_cannot_name_what_is_to_be_called(trained: Path, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    content = load_restricted(trained / "epoch_1.pth")
+    content["meta"]["clipplus"]["model"]["image_tower"] = {"type": "subprocess.call", "args": ["touch", str(marker)]}
+    torch.save(content, tmp_path / "evil.pth")
+    with pytest.raises(ValueError, match=r"evil.pth is refused: its image_tower is described as 'subprocess.call'"):
+        clipplus.load(tmp_path / "evil.pth")
+    content["meta"]["clipplus"]["model"]["image_tower"] = {"type": "CLIPImageTower", "model": "hf-hub:someone/model"}
+    torch.save(content, tmp_path / "hub.pth")
+    with pytest.raises(ValueError, match=r"hub.pth is refused: its image_tower names the model 'hf-hub:someone/model'"):
+        clipplus.load(tmp_path / "hub.pth")
+    assert not marker.exists()
+
+
+def test_checkpoints_of_the_other_activation_are_refused(
+    test_tool: ModuleType, trained: Path, arguments: list[str], tmp_path: Path
+) -> None:
+    content = load_restricted(trained / "epoch_1.pth")
+    content["meta"]["clipplus"]["quick_gelu"] = True
+    torch.save(content, tmp_path / "quick.pth")
+    with pytest.raises(ValueError, match=r"uses GELU but '.*quick.pth' was trained with QuickGELU"):
+        test_tool.main([arguments[0], str(tmp_path / "quick.pth"), "--work-dir", str(tmp_path), *arguments[1:]])
+
+
+def test_resuming_averaged_weights_without_averaging_is_refused(
+    train_tool: ModuleType, trained: Path, arguments: list[str], tmp_path: Path
+) -> None:
+    content = load_restricted(trained / "epoch_1.pth")
+    torch.save(content | {"ema_state_dict": {}}, tmp_path / "ema.pth")
+    with pytest.raises(ValueError, match=r"ema.pth was written with EMAHook: resume with the same hook"):
+        train_tool.main([
+            arguments[0], "--resume", str(tmp_path / "ema.pth"), "--work-dir", str(tmp_path), *arguments[1:],
+        ])  # fmt: skip
+
+
+def test_two_ranks_evaluate_like_one(
+    test_tool: ModuleType, trained: Path, pictures: Path, arguments: list[str], tmp_path: Path
+) -> None:
+    """11 pictures on 2 ranks: the loader pads, and the padding must not count."""
+    lines = (pictures / "val.jsonl").read_text().splitlines()[:11]
+    (pictures / "odd.jsonl").write_text("\n".join(lines) + "\n")
+    options = [*arguments[1:], "test_dataloader.sets.own.dataset.ann_file=odd.jsonl", "test_dataloader.batch_size=2"]
+    checkpoint = str(trained / "epoch_1.pth")
+    files = ["--out", str(tmp_path / "one.json"), "--dump", str(tmp_path / "one.jsonl")]
+    test_tool.main([arguments[0], checkpoint, "--work-dir", str(tmp_path / "one"), *files, *options])
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+        str(ROOT / "tools" / "test.py"),
+        arguments[0], checkpoint, "--launcher", "pytorch", "--work-dir", str(tmp_path / "two"),
+        "--out", str(tmp_path / "two.json"), "--dump", str(tmp_path / "two.jsonl"), *options,
+    ]  # fmt: skip
+    run = subprocess.run(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    results = [json.loads((tmp_path / f"{name}.json").read_text())["metrics"] for name in ("one", "two")]
+    assert results[0] == results[1]
+    dumps = [
+        [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()] for name in ("one", "two")
+    ]
+    assert [r["sample_id"] for r in dumps[0]] == [r["sample_id"] for r in dumps[1]]
+    assert len(dumps[1]) == 11

@@ -22,7 +22,13 @@ class Net(nn.Module):
 
 
 def runner_of(model: nn.Module) -> SimpleNamespace:
-    return SimpleNamespace(model=model, cfg=ConfigDict(model=ConfigDict(type="Net", width=2)))
+    return SimpleNamespace(
+        model=model,
+        cfg=ConfigDict(model=ConfigDict(type="Net", width=2)),
+        hooks=[],
+        _resume=False,
+        _load_from="some.pth",
+    )
 
 
 def test_every_logit_scale_is_clamped_after_an_update() -> None:
@@ -53,7 +59,8 @@ def test_open_clip_names_are_mapped_to_the_models_own() -> None:
 def test_missing_keys_and_other_shapes_are_refused_in_one_error() -> None:
     checkpoint = {"state_dict": {"image_tower.weight": torch.ones(3, 2), "logit_scale": torch.tensor(1.0)}}
     with pytest.raises(
-        ValueError, match=r"does not fit Net: 2 keys missing \(image_tower.bias, logit_scale_local\), 1 of other shape"
+        ValueError,
+        match=r"some.pth does not fit Net: 2 keys missing \(image_tower.bias, logit_scale_local\), 1 of other shape",
     ):
         CheckpointContractHook().after_load_checkpoint(runner_of(Net()), checkpoint)
 

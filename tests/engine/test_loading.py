@@ -54,10 +54,11 @@ def test_downloads_are_read_without_running_anything(server: str, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "address", ["torchvision://resnet18", "open-mmlab://x", "openmmlab://x", "mmcls://x", "modelzoo://x"]
+    "address",
+    ["torchvision://resnet18", "open-mmlab://x", "openmmlab://x", "mmcls://x", "modelzoo://x", "pavi://x", "s3://x"],
 )
 def test_zoo_addresses_are_refused(address: str) -> None:
-    with pytest.raises(ValueError, match="names a model zoo: download the file"):
+    with pytest.raises(ValueError, match="names a model zoo or store: download the file"):
         CheckpointLoader.load_checkpoint(address)
 
 

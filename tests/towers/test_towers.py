@@ -211,3 +211,16 @@ def test_token_ids_out_of_range_are_refused() -> None:
 def test_rows_longer_than_the_context_are_refused() -> None:
     with pytest.raises(ValueError, match="token rows have 30 columns, the text tower's context is 24"):
         CLIPTextTower(VIT)(torch.zeros(1, 30, dtype=torch.int64))
+
+
+def test_short_rows_for_a_tower_that_sees_padding_need_its_pad_id() -> None:
+    text_cfg = dict(TEXT, no_causal_mask=True, pool_type="last")
+    tower = CLIPTextTower(dict(VIT, custom_text=True, text_cfg=text_cfg))
+    with pytest.raises(ValueError, match=r"looks at its padding, and token rows have 8 of its 24 columns"):
+        tower(torch.ones(1, 8, dtype=torch.int64))
+
+
+def test_frozen_parts_are_in_eval_mode_from_the_start() -> None:
+    assert not CLIPImageTower(VIT, frozen=True).training
+    assert not CLIPImageTower(RESNET, bn_mode="frozen").visual.bn1.training
+    assert not CLIPTextTower(VIT, frozen=True).training
