@@ -178,6 +178,8 @@ def run_predict(arguments: argparse.Namespace) -> int:
     """Name what is in pictures with a trained CLIP."""
     import clipplus
 
+    if arguments.top < 1:
+        raise ValueError(f"--top must be at least 1, got {arguments.top}")
     model = clipplus.load(arguments.checkpoint, arguments.pretrained, quick_gelu=arguments.quick_gelu)
     results = model.classify(arguments.images, arguments.names, arguments.templates)
     for image, result in zip(arguments.images, results, strict=True):

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from clipplus.checkpoints.atomic import written_aside
-from clipplus.engine.launch import add_run_arguments, append_hook, build_runner, load_config
+from clipplus.engine.launch import add_run_arguments, append_hook, build_runner, load_config, run_tool
 from clipplus.version import __version__
 from clipplus.visualization import save_predictions
 
@@ -50,6 +50,9 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         raise FileNotFoundError(f"checkpoint {arguments.checkpoint} does not exist")
     config = load_config(arguments)
     require_weights(config, arguments)
+    if not arguments.work_dir:
+        # Beside the training's results, not over them.
+        config.work_dir = str(Path(config.work_dir) / "test")
     config.load_from, config.resume = arguments.checkpoint, False
     if arguments.show_dir:
         append_hook(config, dict(type="PredictionPicturesHook", out_dir=arguments.show_dir))
@@ -76,4 +79,4 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

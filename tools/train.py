@@ -14,7 +14,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from clipplus.engine.dry_run import dry_run
-from clipplus.engine.launch import add_run_arguments, build_runner, load_config, log_to_tensorboard
+from clipplus.engine.launch import add_run_arguments, build_runner, load_config, log_to_tensorboard, run_tool
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -83,4 +83,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

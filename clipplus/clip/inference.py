@@ -134,6 +134,8 @@ def load(
         ValueError: a weight file that does not say which model it belongs to; refused or unfit files.
     """
     path = Path(source).expanduser()
+    if path.is_file() and pretrained is not None:
+        raise ValueError(f"'{source}' is a checkpoint and brings its weights: leave out pretrained='{pretrained}'")
     if path.is_file():
         return Embedder(_from_checkpoint(path), device)
     if pretrained is None:

@@ -114,8 +114,8 @@ class KeyedDataset(Dataset[Any]):
 def quiet_worker(worker_id: int) -> None:  # noqa: ARG001 - torch passes it
     """Loader worker initialiser: ignore the signals that ask the *run* to stop.
 
-    A signal sent to the process group would kill the workers before the run can save its checkpoint; they
-    still end with their parent.
+    A signal sent to the process group would kill the workers before the run can save its checkpoint. `StepLoop` ends
+    them when training does, whatever ends it.
     """
     torch.set_num_threads(1)
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):

@@ -1,8 +1,12 @@
 """From command-line arguments to a Runner: what `tools/train.py` and `tools/test.py` share."""
 
 import argparse
+import difflib
+import inspect
 import os
 import subprocess
+import sys
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -12,6 +16,10 @@ import torch.distributed as dist
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+
+# Read by mmengine's Runner from the config itself, not from its arguments.
+_READ_BY_RUNNER = ("activation_checkpointing", "compile", "efficient_conv_bn_eval", "find_unused_parameters", "sync_bn",
+                   "model_wrapper_cfg", "runner_type")  # fmt: skip
 
 Launcher = Literal["none", "pytorch", "slurm", "mpi"]
 
@@ -49,6 +57,7 @@ def load_config(arguments: argparse.Namespace) -> Config:
         raise FileNotFoundError(f"config {arguments.config} does not exist")
     config = Config.fromfile(arguments.config)
     if arguments.cfg_options:
+        require_known_options(config, arguments.cfg_options)
         config.merge_from_dict(arguments.cfg_options)
     config.launcher = arguments.launcher
     if arguments.work_dir:
@@ -57,6 +66,35 @@ def load_config(arguments: argparse.Namespace) -> Config:
         config.work_dir = str(Path("work_dirs") / Path(arguments.config).stem)
     start_processes(arguments.launcher)
     return config
+
+
+def require_known_options(config: Config, options: Iterable[str]) -> None:
+    """Refuse options whose first name means nothing to anybody: merged, a misspelt one would change nothing.
+
+    Raises:
+        ValueError: an unknown first name, with the nearest known one.
+    """
+    known = {*config.keys(), *inspect.signature(Runner.__init__).parameters, *_READ_BY_RUNNER}
+    for option in options:
+        first = option.split(".")[0]
+        if first not in known:
+            near = difflib.get_close_matches(first, known, n=1)
+            hint = f" (did you mean '{near[0]}'?)" if near else ""
+            raise ValueError(f"--cfg-options {option}: the config has no '{first}'{hint}")
+
+
+def run_tool(main: Callable[[], object]) -> None:
+    """Run a tool; bad input ends in one line instead of a traceback, with exit code 2.
+
+    `CLIPPLUS_TRACEBACK=1` shows where it came from.
+    """
+    try:
+        main()
+    except (FileNotFoundError, FloatingPointError, ValueError) as error:
+        if os.environ.get("CLIPPLUS_TRACEBACK"):
+            raise
+        sys.stderr.write(f"error: {error}\n(CLIPPLUS_TRACEBACK=1 shows where it came from)\n")
+        sys.exit(2)
 
 
 def build_runner(config: Config) -> Runner:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from mmengine.dist import get_rank, get_world_size
@@ -99,6 +100,18 @@ class StepLoop(EpochBasedTrainLoop):
         self._take_position()
         self.runner.call_hook("before_train")
         batches = iter(self.dataloader)
+        try:
+            self._train(batches)
+        finally:
+            # Workers ignore SIGTERM (`quiet_worker`): left to the interpreter's exit, they would keep the run alive.
+            if hasattr(batches, "_shutdown_workers"):
+                batches._shutdown_workers()
+        self._report_bad_samples()
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def _train(self, batches: Iterator[Any]) -> None:
+        """All updates from the current one to the last."""
         fresh_epoch = True
         while self._iter < self._max_iters and not self.stop_training:
             if fresh_epoch:
@@ -115,9 +128,6 @@ class StepLoop(EpochBasedTrainLoop):
             if self._validation_due(fresh_epoch):
                 self.runner.val_loop.run()
                 self.runner.model.train()
-        self._report_bad_samples()
-        self.runner.call_hook("after_train")
-        return self.runner.model
 
     def _take_position(self) -> None:
         """Hand the run's seed and position to everything that depends on them; a resume may have changed both."""

@@ -27,6 +27,8 @@ def resolve_class_names(classes: str | Sequence[str]) -> list[str]:
     names = _read(classes) if isinstance(classes, str) else list(classes)
     if not names:
         raise ValueError(f"no class names in {classes!r}")
+    if any(not name.strip() for name in names):
+        raise ValueError(f"class names must not be empty, got {classes!r:.80}")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ValueError(

@@ -316,3 +316,33 @@ def test_two_ranks_evaluate_like_one(
     ]
     assert [r["sample_id"] for r in dumps[0]] == [r["sample_id"] for r in dumps[1]]
     assert len(dumps[1]) == 11
+
+
+@pytest.mark.parametrize(
+    ("option", "message", "code"),
+    [
+        ("optim_wrapper.optimizer.lr=1e30", "error: loss term 'loss_contrast' is nan at step", 2),
+        ("train_dataloader.dataset.max_bad_fraction=0.0", "1 of 48 samples cannot be read", 1),
+    ],
+)
+def test_a_failed_training_with_workers_ends_with_its_message(
+    arguments: list[str], pictures: Path, tmp_path: Path, option: str, message: str, code: int
+) -> None:
+    for index in range(48):
+        keep = 40 if "bad_fraction" in option and index == 3 else None
+        (tmp_path / f"{index}.png").write_bytes((pictures / f"{index}.png").read_bytes()[:keep])
+    (tmp_path / "train.jsonl").write_text((pictures / "train.jsonl").read_text())
+    command = [
+        sys.executable, str(ROOT / "tools" / "train.py"), arguments[0], "--no-validate",
+        "--work-dir", str(tmp_path / "w"), *arguments[1:],
+        f"train_dataloader.dataset.dataset.data_root={tmp_path}", "train_dataloader.num_workers=1",
+        "train_cfg.max_epochs=5", "param_scheduler=[]", option,
+    ]  # fmt: skip
+    run = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert message in run.stderr
+    assert run.returncode == code
+
+
+def test_misspelt_options_are_refused_with_a_guess(train_tool: ModuleType, arguments: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"optim_wraper.optimizer.lr: the config has no 'optim_wraper' \(did you mean"):
+        train_tool.main([*arguments, "optim_wraper.optimizer.lr=1"])
