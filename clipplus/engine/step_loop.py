@@ -98,6 +98,7 @@ class StepLoop(EpochBasedTrainLoop):
     def run(self) -> Any:
         """Train from the current update (0, or where a checkpoint left off) to the last."""
         self._take_position()
+        self._warn_of_batch_norm()
         self.runner.call_hook("before_train")
         batches = iter(self.dataloader)
         try:
@@ -117,8 +118,6 @@ class StepLoop(EpochBasedTrainLoop):
             if fresh_epoch:
                 self.runner.call_hook("before_train_epoch")
                 self.runner.model.train()
-                if self._epoch == self.batches.start // len(self.batches):
-                    self._warn_of_batch_norm()
             self.run_iter(self._iter % len(self.batches), [next(batches) for _ in range(self.accumulation)])
             fresh_epoch = self._iter % len(self.batches) == 0
             if fresh_epoch:
