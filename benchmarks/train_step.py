@@ -8,7 +8,6 @@ its context, our text tower does not).
 """
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -17,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from measure import print_rows, write_rows
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS
@@ -154,18 +154,18 @@ class RunnerSide:
         return stopwatch.seconds
 
 
-def compare(batch_size: int, updates: int, rounds: int, tokens: int) -> dict[str, float]:
-    """Medians over the rounds: samples/s of both sides, and the ratio ours / open_clip's."""
+def compare(batch_size: int, updates: int, rounds: int, tokens: int) -> dict[str, object]:
+    """One row: medians over the rounds of seconds per update, and of the ratio ours / open_clip's."""
     theirs = OpenClipSide(SyntheticPairs(batch_size * updates, tokens), batch_size)
     ours = RunnerSide(batch_size, updates, tokens)
     ours.run(), theirs.run()
     pairs = [(ours.run(), theirs.run()) for _ in range(rounds)]
-    samples = batch_size * updates
     return {
-        "tokens": tokens,
-        "ours_samples_per_s": samples / statistics.median(own for own, _ in pairs),
-        "open_clip_samples_per_s": samples / statistics.median(other for _, other in pairs),
-        "ratio": statistics.median(other / own for own, other in pairs),
+        "benchmark": "train_step",
+        "case": f"batch {batch_size}, {tokens} tokens",
+        "time_ratio": statistics.median(own / other for own, other in pairs),
+        "time_s": statistics.median(own for own, _ in pairs) / updates,
+        "reference_s": statistics.median(other for _, other in pairs) / updates,
     }
 
 
@@ -179,14 +179,8 @@ def main() -> None:
     arguments = parser.parse_args()
     MMLogger.get_instance("bench", log_level="ERROR")
     rows = [compare(arguments.batch_size, arguments.updates, arguments.rounds, tokens) for tokens in (CONTEXT, 16)]
-    print(f"{'tokens':>8}{'ours/s':>10}{'open_clip/s':>14}{'ratio':>8}")
-    for row in rows:
-        print(
-            f"{row['tokens']:>8.0f}{row['ours_samples_per_s']:>10.0f}{row['open_clip_samples_per_s']:>14.0f}"
-            f"{row['ratio']:>8.2f}"
-        )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    print_rows(rows)
+    write_rows(rows, arguments.json)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
+from clipplus.clip.chunks import encode_in_chunks, require_independent_rows
 from clipplus.losses import require_finite
 from clipplus.losses.gather import is_distributed
 from clipplus.text import build_tokenizer
@@ -37,9 +38,11 @@ class CLIPModel(BaseModel):
         init_scale: initial multiplier of similarities; `logit_scale` holds its logarithm. None takes that of the image
             tower's pretrained weights, or CLIP's 1 / 0.07.
         init_bias: initial `logit_bias`, for losses that read one; None likewise, or SigLIP's -10.
+        micro_batch: most pairs of a rank's batch whose activations are kept at a time, so that the batch may be larger
+            than what a device holds (`encode_in_chunks`); the contrast still sees all pairs. None encodes them at once.
 
     Raises:
-        ValueError: towers of different joint widths.
+        ValueError: towers of different joint widths; a `micro_batch` below 1, or with a training BatchNorm.
     """
 
     #: The loss compares samples of a batch with each other: gradient accumulation would change it.
@@ -53,6 +56,7 @@ class CLIPModel(BaseModel):
         data_preprocessor: dict | None = None,
         init_scale: float | None = None,
         init_bias: float | None = None,
+        micro_batch: int | None = None,
     ) -> None:
         super().__init__(data_preprocessor or dict(type="CaptionDataPreprocessor"))
         self.image_tower: CLIPImageTower = MODELS.build(image_tower)
@@ -72,6 +76,11 @@ class CLIPModel(BaseModel):
             bias = start.get("logit_bias", -10.0) if init_bias is None else init_bias
             self.logit_bias = nn.Parameter(torch.tensor(float(bias)))
         self._warned_single = False
+        self.micro_batch = micro_batch
+        if micro_batch is not None:
+            if micro_batch < 1:
+                raise ValueError(f"micro_batch must be at least 1 pair, got {micro_batch}")
+            require_independent_rows(self)
 
     def init_weights(self) -> None:
         """Nothing: open_clip's towers initialise or load themselves when they are built."""
@@ -112,11 +121,14 @@ class CLIPModel(BaseModel):
 
     def embed_images(self, images: Tensor) -> Tensor:
         """Normalised embeddings (B, E) of normalised pixels."""
-        return F.normalize(self.image_tower(images), dim=-1)
+        return F.normalize(self._encode(self.image_tower, images), dim=-1)
 
     def embed_texts(self, tokens: Tensor) -> Tensor:
         """Normalised embeddings (M, E) of token rows."""
-        return F.normalize(self.text_tower(tokens), dim=-1)
+        return F.normalize(self._encode(self.text_tower, tokens), dim=-1)
+
+    def _encode(self, tower: nn.Module, rows: Tensor) -> Tensor:
+        return tower(rows) if self.micro_batch is None else encode_in_chunks(tower, rows, self.micro_batch)
 
     def loss(
         self, inputs: Tensor, tokens: Tensor | None, counts: Tensor | None, keys: list[str] | None = None

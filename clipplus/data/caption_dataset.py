@@ -18,7 +18,7 @@ Format = Literal["auto", "jsonl", "csv", "tsv", "folder"]
 _FORMATS = ("auto", "jsonl", "csv", "tsv", "folder")
 _SUFFIXES = {".jsonl": "jsonl", ".csv": "csv", ".tsv": "tsv"}
 _CHECKED_BY_DEFAULT = 10_000
-_OWN_FIELDS = ("key", "id", "image", "caption", "captions", "types", "scores", "gt_label", "error")
+_OWN_FIELDS = ("key", "id", "image", "mask", "caption", "captions", "nouns", "types", "scores", "gt_label", "error")
 
 
 def sample_id(key: str) -> int:
@@ -31,12 +31,14 @@ class CaptionDataset(BaseDataset):
     """Images with one or several captions each, from JSON lines, a table, or a folder.
 
     * `.jsonl` (or `.jsonl.gz`): `{"image": path, "captions": [text, ...]}` or `{"image": path, "caption": text}`;
-      captions may be dicts with `source`, `kind`, `text`, `score`. Optional: `key` (or `id`), `gt_label`.
+      captions may be dicts with `source`, `kind`, `text`, `score`. Optional: `key` (or `id`), `gt_label`, `nouns` (a
+      list of strings), `mask` (path of a segmentation mask beside the images).
     * `.csv`, `.tsv`: a header and one row per caption; rows that repeat an image add captions to it.
     * no `ann_file`: every image below the image folder with a text file of the same name, one caption per line.
 
     Items before the pipeline: `img_path`; `captions`, cleaned (see `caption_records`); `key`, the image's path as
-    written unless the record names one; `sample_idx`; `gt_label` where given; `fields`, everything else of the record.
+    written unless the record names one; `sample_idx`; where given `gt_label`, `nouns`, and of a mask what mmseg's
+    `LoadAnnotations` reads: `seg_map_path`, `seg_fields`, `reduce_zero_label`; `fields`, everything else of the record.
 
     Args:
         ann_file: one file or several; relative paths are looked up below `data_root`. '' reads a folder.
@@ -155,7 +157,18 @@ class CaptionDataset(BaseDataset):
         # Cells of tables are strings, and empty where an image has no label.
         if record.get("gt_label") not in (None, ""):
             sample["gt_label"] = self._label(where, key, record["gt_label"])
+        if record.get("nouns") is not None:
+            sample["nouns"] = _nouns(where, key, record["nouns"])
+        if record.get("mask") not in (None, ""):
+            sample |= self._mask(where, key, record["mask"])
         return sample
+
+    def _mask(self, where: str, key: str, mask: Any) -> dict[str, Any]:
+        if not isinstance(mask, str):
+            raise ValueError(f"{where}: 'mask' must be the path of an image file, got {mask!r:.80} for key '{key}'")
+        path = str(Path(self.data_prefix.get("img_path") or "") / mask)
+        # Values count the classes as they are: 0 is a class too, the background where there is one.
+        return {"seg_map_path": path, "seg_fields": [], "reduce_zero_label": False}
 
     def _label(self, where: str, key: str, label: Any) -> int:
         classes = self._metainfo.get("classes")
@@ -167,9 +180,17 @@ class CaptionDataset(BaseDataset):
         return label
 
     def _require_images(self, samples: Sequence[dict[str, Any]]) -> None:
-        missing = [sample["img_path"] for sample in samples if not Path(sample["img_path"]).exists()]
+        paths = [sample[name] for sample in samples for name in ("img_path", "seg_map_path") if name in sample]
+        missing = [path for path in paths if not Path(path).exists()]
         if missing:
             raise FileNotFoundError(
-                f"{len(missing)} of {len(samples)} image files are missing, first: {', '.join(missing[:5])}; paths are "
+                f"{len(missing)} of {len(paths)} image files are missing, first: {', '.join(missing[:5])}; paths are "
                 f"taken below data_root='{self.data_root}' and data_prefix=dict(img_path=...)"
             )
+
+
+def _nouns(where: str, key: str, nouns: Any) -> list[str]:
+    # A table's cell would be a string, whose letters a loop would take for nouns.
+    if not isinstance(nouns, list) or not all(isinstance(noun, str) for noun in nouns):
+        raise ValueError(f"{where}: 'nouns' must be a list of strings, got {nouns!r:.80} for key '{key}'")
+    return nouns

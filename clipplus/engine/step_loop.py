@@ -77,7 +77,8 @@ class StepLoop(EpochBasedTrainLoop):
         if self.accumulation > 1 and getattr(model, "couples_samples", False):
             raise ValueError(
                 f"{type(model).__name__} contrasts the samples of a batch: accumulative_counts={self.accumulation} "
-                "would hide most negatives from each other; raise train_dataloader.batch_size instead"
+                "would hide most negatives from each other; raise train_dataloader.batch_size instead, with "
+                "model.micro_batch for what fits into memory at a time"
             )
 
     def _warn_of_batch_norm(self) -> None:

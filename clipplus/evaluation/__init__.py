@@ -1,16 +1,23 @@
-"""Evaluation of embeddings: loops over several sets, zero-shot classification, retrieval."""
+"""Evaluation of embeddings: loops over several sets, zero-shot classification, retrieval, classifiers on features."""
 
+from clipplus.evaluation.linear_probe import LinearProbeAccuracy, choose_regularisation, fit_logistic
 from clipplus.evaluation.loops import MultiDatasetTestLoop, MultiDatasetValLoop
+from clipplus.evaluation.neighbours import NearestNeighbourAccuracy, neighbour_votes
 from clipplus.evaluation.retrieval import CrossModalRecall, retrieval_ranks
 from clipplus.evaluation.set_metric import SetMetric
 from clipplus.evaluation.zero_shot import ZeroShotAccuracy, label_ranks
 
 __all__ = [
     "CrossModalRecall",
+    "LinearProbeAccuracy",
     "MultiDatasetTestLoop",
     "MultiDatasetValLoop",
+    "NearestNeighbourAccuracy",
     "SetMetric",
     "ZeroShotAccuracy",
+    "choose_regularisation",
+    "fit_logistic",
     "label_ranks",
+    "neighbour_votes",
     "retrieval_ranks",
 ]

@@ -1,5 +1,6 @@
 """Validation and test over several sets, each with its own data, metric and class texts."""
 
+from collections import Counter
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -9,11 +10,13 @@ from mmengine.registry import LOOPS
 from mmengine.runner import BaseLoop
 from torch.utils.data import DataLoader
 
-from clipplus.data import KeyedDataset
+from clipplus.evaluation.loaders import build_evaluation_loader, dataset_of
 
 
 class _MultiDatasetLoop(BaseLoop):
-    """Runs every set of `dataloader['sets']` with the metric of the same name in `evaluator['sets']`.
+    """Runs every set of `dataloader['sets']` with the metric of the same name in `evaluator['sets']`, or several.
+
+    A list of metrics is given the same embeddings, and tells its results apart by their `prefix`.
 
     Other keys of `dataloader` are defaults of all sets. Results are `<set>/<metric>`. Every set's data is wrapped into
     a `KeyedDataset`, so that whatever an evaluation draws depends on the sample alone. When a set is done, the hook
@@ -35,23 +38,29 @@ class _MultiDatasetLoop(BaseLoop):
                 f"{self.mode}_evaluator.sets, got {sorted(loaders or ())} and {sorted(evaluators or ())}"
             )
         defaults = {key: value for key, value in dataloader.items() if key != "sets"}
-        self.loaders = {name: self._build_loader({**defaults, **loader}) for name, loader in loaders.items()}
+        self.loaders = {
+            name: build_evaluation_loader({**defaults, **loader}, runner.seed, f"{self.mode}_dataloader")
+            for name, loader in loaders.items()
+        }
         self.evaluators = {name: runner.build_evaluator(metric) for name, metric in evaluators.items()}
         for name, loader in self.loaders.items():
-            self.evaluators[name].dataset_meta = _dataset_of(loader).metainfo
+            self._require_own_prefixes(name)
+            self.evaluators[name].dataset_meta = dataset_of(loader).metainfo
+        self._shared: dict[str, Any] = {}
         first = next(iter(self.loaders))
         self.dataloader: DataLoader = self.loaders[first]
         self.evaluator: Evaluator = self.evaluators[first]
 
-    def _build_loader(self, config: dict) -> DataLoader:
-        dataset = config["dataset"]
-        if not isinstance(dataset, KeyedDataset) and dataset.get("type") != "KeyedDataset":
-            config["dataset"] = dict(type="KeyedDataset", dataset=dataset)
-        config.setdefault("sampler", dict(type="DefaultSampler", shuffle=False))
-        loader = self.runner.build_dataloader(config, seed=self.runner.seed)
-        if loader.dataset.on_bad_sample != "raise":
-            raise ValueError(f"{self.mode}_dataloader: on_bad_sample='replace' would score other samples")
-        return loader
+    def _require_own_prefixes(self, name: str) -> None:
+        """The results of two metrics with one name would clash, but only after the set has run."""
+        metrics = self.evaluators[name].metrics
+        known = Counter((type(metric).__name__, getattr(metric, "prefix", None)) for metric in metrics)
+        for (kind, prefix), count in known.items():
+            if count > 1:
+                raise ValueError(
+                    f"{self.mode}_evaluator.sets.{name} has {count} metrics {kind} with prefix '{prefix or ''}': "
+                    "give each a prefix of its own"
+                )
 
     @property
     def set_metrics(self) -> dict[str, list[Any]]:
@@ -64,21 +73,24 @@ class _MultiDatasetLoop(BaseLoop):
         hook(f"before_{self.mode}")
         hook(f"before_{self.mode}_epoch")
         self.runner.model.eval()
+        self._shared.clear()
         results: dict[str, float] = {}
         for name in self.loaders:
             results.update({f"{name}/{metric}": value for metric, value in self._run_set(name).items()})
+        self._shared.clear()
         hook(f"after_{self.mode}_epoch", metrics=results)
         hook(f"after_{self.mode}")
         return results
 
     def _run_set(self, name: str) -> dict[str, float]:
         self.dataloader, self.evaluator = self.loaders[name], self.evaluators[name]
-        dataset = _dataset_of(self.dataloader)
+        dataset = dataset_of(self.dataloader)
         dataset.seed = self.runner.seed
         model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
         for metric in self.evaluator.metrics:
             if hasattr(metric, "before_evaluate"):
                 metric.final = self.mode == "test"
+                metric.shared = self._shared
                 metric.before_evaluate(model)
         for index, batch in enumerate(self.dataloader):
             self.run_iter(index, batch)
@@ -94,12 +106,6 @@ class _MultiDatasetLoop(BaseLoop):
         outputs = step(data_batch)
         self.evaluator.process(data_samples=outputs, data_batch=data_batch)
         self.runner.call_hook(f"after_{self.mode}_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
-
-
-def _dataset_of(loader: DataLoader) -> KeyedDataset:
-    """The data set of a loader that `_build_loader` built."""
-    dataset: Any = loader.dataset
-    return dataset
 
 
 @LOOPS.register_module()

@@ -1,18 +1,35 @@
 """What our metrics share: exact gathering by sample id, and a look at the model before a set is evaluated."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.structures import BaseDataElement
 from torch import nn
 
+T = TypeVar("T")
+
 
 def sample_field(sample: BaseDataElement | dict, name: str) -> Any:
     """A field of a sample; mmengine's evaluator hands samples on as dicts."""
     return sample.get(name)
+
+
+def on_main_process(function: Callable[[], T]) -> T:
+    """Call `function` on the main process; its result or exception reaches every rank."""
+    result: list[Any] = [None]
+    if is_main_process():
+        try:
+            result[0] = function()
+        # Raised below on every rank: the others would wait for the broadcast for ever.
+        except Exception as error:  # noqa: BLE001 - raised below
+            result[0] = error
+    broadcast_object_list(result)
+    if isinstance(result[0], Exception):
+        raise result[0]
+    return result[0]
 
 
 class SetMetric(BaseMetric):
@@ -24,6 +41,8 @@ class SetMetric(BaseMetric):
     Attributes:
         predictions: after `evaluate`, one JSON-able dict per sample, sorted by sample id (main process only).
         final: whether the weights are final (test) or still being trained (validation); set by the loops.
+        shared: what metrics leave to each other in `before_evaluate`; the loops give all metrics of an evaluation
+            the same one, and empty it; None without such a loop.
     """
 
     # Sets already tell metrics apart; mmengine would warn about a missing prefix.
@@ -33,6 +52,7 @@ class SetMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.predictions: list[dict[str, Any]] = []
         self.final = False
+        self.shared: dict[str, Any] | None = None
         self._prepared = False
 
     @property
@@ -58,17 +78,7 @@ class SetMetric(BaseMetric):
         by_id = {record["sample_id"]: record for records in gathered for record in records}
         self.results.clear()
         self._prepared = False
-        result: list[Any] = [None]
-        if is_main_process():
-            try:
-                result[0] = self._evaluate(by_id, size)
-            # Raised below on every rank: the others would wait for the broadcast for ever.
-            except Exception as error:  # noqa: BLE001 - raised below
-                result[0] = error
-        broadcast_object_list(result)
-        if isinstance(result[0], Exception):
-            raise result[0]
-        return result[0]
+        return on_main_process(lambda: self._evaluate(by_id, size))
 
     def _evaluate(self, by_id: dict[int, dict], size: int) -> dict[str, float]:
         if len(by_id) != size:

@@ -2,6 +2,15 @@
 
 from clipplus.losses.finite import require_finite
 from clipplus.losses.gather import gather_rows, global_loss
+from clipplus.losses.sigmoid import SigmoidContrastiveLoss, sigmoid_contrast
 from clipplus.losses.softmax import SoftmaxContrastiveLoss, softmax_contrast
 
-__all__ = ["SoftmaxContrastiveLoss", "gather_rows", "global_loss", "require_finite", "softmax_contrast"]
+__all__ = [
+    "SigmoidContrastiveLoss",
+    "SoftmaxContrastiveLoss",
+    "gather_rows",
+    "global_loss",
+    "require_finite",
+    "sigmoid_contrast",
+    "softmax_contrast",
+]

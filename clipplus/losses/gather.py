@@ -76,3 +76,18 @@ def global_loss(local_sum: Tensor) -> Tensor:
     dist.all_reduce(value)
     scaled = local_sum * dist.get_world_size()
     return value + (scaled - scaled.detach())
+
+
+def global_logsumexp(local: Tensor) -> Tensor:
+    """log(sum_r exp(local_r)), element by element over ranks; without gradient.
+
+    Args:
+        local: any shape, the same on all ranks; -inf where a rank has nothing to add.
+    """
+    if not is_distributed():
+        return local
+    top = local.clone()
+    dist.all_reduce(top, op=dist.ReduceOp.MAX)
+    total = (local - top).exp_()
+    dist.all_reduce(total)
+    return total.log_().add_(top)

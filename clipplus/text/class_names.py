@@ -1,5 +1,6 @@
 """Class names: lists, files, and named sets that data sets bring along."""
 
+import difflib
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -7,8 +8,19 @@ from pathlib import Path
 
 import open_clip
 
-#: Named class-name sets; a data set of ours adds its own on import.
-CLASS_SETS: dict[str, Callable[[], Sequence[str]]] = {"imagenet": lambda: open_clip.IMAGENET_CLASSNAMES}
+from clipplus.text.benchmark_classes import CALTECH101, FLOWERS102
+
+#: Named class-name sets; a data set of ours adds its own on import. A name never changes its content.
+CLASS_SETS: dict[str, Callable[[], Sequence[str]]] = {
+    "caltech101": lambda: CALTECH101,
+    "flowers102": lambda: FLOWERS102,
+    "imagenet": lambda: open_clip.IMAGENET_CLASSNAMES,
+}
+
+
+def readable_names(labels: Sequence[str]) -> list[str]:
+    """A data set's labels as words: blanks for underscores ('aquarium_fish' -> 'aquarium fish')."""
+    return [" ".join(label.replace("_", " ").split()) for label in labels]
 
 
 def resolve_class_names(classes: str | Sequence[str]) -> list[str]:
@@ -19,7 +31,7 @@ def resolve_class_names(classes: str | Sequence[str]) -> list[str]:
             line, JSON with a list, or JSON with an object of lists of which `SPLIT` names one.
 
     Raises:
-        ValueError: unknown set, unknown split, empty list, or a name that appears twice.
+        ValueError: unknown set (with the nearest known one), unknown split, empty list, or a name that appears twice.
     """
     if isinstance(classes, str) and classes in CLASS_SETS:
         # Published sets are taken as they are: ImageNet's has 'missile' and 'sunglasses' twice.
@@ -43,7 +55,9 @@ def _read(classes: str) -> list[str]:
         name, split = classes.rsplit(":", 1)
         path = Path(name).expanduser()
     if not path.is_file():
-        raise ValueError(f"'{classes}' is neither a class-name set ({', '.join(sorted(CLASS_SETS))}) nor a file")
+        near = difflib.get_close_matches(classes, CLASS_SETS, n=1)
+        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        raise ValueError(f"'{classes}' is neither a class-name set ({', '.join(sorted(CLASS_SETS))}) nor a file{hint}")
     if path.suffix != ".json":
         return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     content = json.loads(path.read_text(encoding="utf-8"))

@@ -7,6 +7,10 @@ from typing import Any
 import open_clip
 from torch import Tensor
 
+# What a model dict may pass to open_clip's wrapper of Hugging Face tokenizers. Anything else would go on to the hub's
+# own loader, and `trust_remote_code` of a model dict that came with a checkpoint would run foreign code.
+_HUB_OPTIONS = {"clean", "strip_sep_token", "language", "tokenizer_mode"}
+
 
 class Tokenizer:
     """One tokenizer for one text tower; picklable, so that loader workers may hold it.
@@ -48,8 +52,9 @@ def build_tokenizer(model: str | dict, folder: str | None = None) -> Tokenizer:
             byte-pair encoding, which comes with open_clip.
 
     Raises:
-        ValueError: unknown model.
-        FileNotFoundError: the model's tokenizer is on a hub that cannot be reached, or `folder` does not exist.
+        ValueError: unknown model, unknown tokenizer options, or a tokenizer without padding.
+        FileNotFoundError: the model's tokenizer is on a hub that cannot be reached, or `folder` does not exist or holds
+            no tokenizer.
     """
     settings = open_clip.get_model_config(model) if isinstance(model, str) else model
     if settings is None:
@@ -73,26 +78,45 @@ class _CountSimple:
 
 
 class _CountHub:
-    """Token count of a Hugging Face tokenizer."""
+    """Token count of a Hugging Face tokenizer, of the text as open_clip cleans it."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
 
     def __call__(self, text: str) -> int:
-        return len(self.tokenizer(text).input_ids)
+        return len(self.tokenizer.tokenizer(self.tokenizer.clean_fn(text), verbose=False).input_ids)
 
 
 def _hub_tokenizer(name: str, folder: str | None, text_cfg: dict, context_length: int) -> Tokenizer:
-    if folder is not None and not Path(folder).is_dir():
-        raise FileNotFoundError(f"tokenizer folder '{folder}' does not exist")
-    try:
-        tokenizer = open_clip.tokenizer.HFTokenizer(
-            name, context_length=context_length, **text_cfg.get("tokenizer_kwargs", {})
+    options = text_cfg.get("tokenizer_kwargs", {})
+    if unknown := options.keys() - _HUB_OPTIONS:
+        raise ValueError(
+            f"text_cfg.tokenizer_kwargs: unknown keys {sorted(unknown)}; known: {', '.join(sorted(_HUB_OPTIONS))}"
         )
-    except (OSError, ValueError) as error:
+    if folder is not None and not Path(folder).is_dir():
         raise FileNotFoundError(
-            f"tokenizer '{name}' cannot be loaded: without network, download its folder elsewhere and state it "
-            f"(tokenizer folder of the text tower and of TokenizeCaptions)"
-        ) from error
+            f"tokenizer folder '{folder}' does not exist (text_tower.tokenizer and TokenizeCaptions(folder=...) state "
+            "it, relative to the working directory)"
+        )
+    try:
+        tokenizer = open_clip.tokenizer.HFTokenizer(name, context_length=context_length, **options)
+    # A folder that holds no tokenizer, or a broken one, shows itself as a bare Exception of the tokenizers' Rust code
+    # or as any of the errors of its reader.
+    except Exception as error:
+        raise FileNotFoundError(_not_loaded(name, folder, error)) from error
     inner = tokenizer.tokenizer
-    return Tokenizer(tokenizer, _CountHub(inner), context_length, len(inner), inner.pad_token_id or 0)
+    if inner.pad_token_id is None:
+        raise ValueError(f"tokenizer '{name}' has no padding token: set `pad_token` in its tokenizer_config.json")
+    return Tokenizer(tokenizer, _CountHub(tokenizer), context_length, len(inner), inner.pad_token_id)
+
+
+def _not_loaded(name: str, folder: str | None, error: Exception) -> str:
+    """What to do about a tokenizer that could not be loaded."""
+    reason = f"{type(error).__name__}: {' '.join(str(error).split()):.160}"
+    if folder is not None:
+        return f"tokenizer folder '{folder}' holds no tokenizer that can be read (tokenizer.json is needed): {reason}"
+    return (
+        f"tokenizer '{name}' cannot be loaded: the hub does not give it ({reason}). Save its folder where there is "
+        f"network (transformers.AutoTokenizer.from_pretrained('{name}').save_pretrained('FOLDER')) and state it here: "
+        "model.text_tower.tokenizer='FOLDER', and folder='FOLDER' in every TokenizeCaptions"
+    )

@@ -1,18 +1,22 @@
 """The image half of a CLIP: an open_clip image tower with patch tokens, freezing and safe loading."""
 
-from typing import Literal, NamedTuple
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
-from open_clip.model import _build_vision_tower, resize_pos_embed
+from open_clip.model import resize_pos_embed
 from open_clip.modified_resnet import ModifiedResNet
+from open_clip.timm_model import TimmModel
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from clipplus.towers.compiling import compile_blocks
 from clipplus.towers.config import load_pretrained, resolve_model
 from clipplus.towers.loading import load_tower
+from clipplus.towers.timm_trunk import build_visual, checkpoint_gradients, has_blocks, resize_positions, trunk_tokens
 
 Stage = Literal["hidden", "normed", "projected"]
 
@@ -42,11 +46,14 @@ class CLIPImageTower(nn.Module):
         bn_mode: 'train', or 'frozen' to keep batch-norm layers in eval mode while the rest trains (ResNet towers).
         image_size: pixels per side when it differs from the model's; positional embeddings of the weights are
             interpolated (bicubic, as open_clip does).
-        grad_checkpointing: recompute the blocks in the backward pass (ViT towers).
+        grad_checkpointing: recompute the blocks in the backward pass (ViT towers, and timm trunks that can).
         quick_gelu: the activation, where neither the name nor the weight file says it.
+        compile: `torch.compile` the blocks of a ViT. The first steps take some 20 s longer; a machine without C++
+            compiler is refused.
 
     Raises:
         ValueError: unknown model, weights that do not fit, activation mismatch, an option the tower cannot follow.
+        FileNotFoundError: no such weights, or no compiler for `compile`.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class CLIPImageTower(nn.Module):
         image_size: int | None = None,
         grad_checkpointing: bool = False,
         quick_gelu: bool | None = None,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         if bn_mode not in ("train", "frozen"):
@@ -66,16 +74,16 @@ class CLIPImageTower(nn.Module):
         vision_cfg = self.config.vision_cfg
         if image_size is not None:
             vision_cfg["image_size"] = image_size
-        self.visual = _build_vision_tower(self.config.embed_dim, vision_cfg, self.config.quick_gelu)
+        self.visual: Any = build_visual(self.config)
         if isinstance(self.visual, ModifiedResNet):
             # The layout that convolutions are fastest in, on CPUs as on GPUs; it changes no value.
             self.visual.to(memory_format=torch.channels_last)
         self.frozen = frozen
         self.bn_mode = bn_mode
         if grad_checkpointing:
-            if isinstance(self.visual, ModifiedResNet):
-                raise ValueError(f"tower '{self.config.name}' is a ResNet: open_clip cannot checkpoint its gradients")
-            self.visual.set_grad_checkpointing(True)
+            self._checkpoint_gradients()
+        if compile:
+            compile_blocks(self._blocks())
         #: `logit_scale` and `logit_bias` of the weights that the tower started from.
         self.pretrained_scalars: dict[str, float] = {}
         if pretrained is not None:
@@ -91,13 +99,32 @@ class CLIPImageTower(nn.Module):
     @property
     def image_size(self) -> int | tuple[int, int]:
         """Pixels per side that the tower expects."""
-        return self.config.vision_cfg["image_size"]
+        return self.config.vision_cfg.get("image_size", 224)
+
+    def _checkpoint_gradients(self) -> None:
+        if isinstance(self.visual, ModifiedResNet):
+            raise ValueError(f"tower '{self.config.name}' is a ResNet: open_clip cannot checkpoint its gradients")
+        if isinstance(self.visual, TimmModel):
+            checkpoint_gradients(self.visual, f"tower '{self.config.name}'")
+        else:
+            self.visual.set_grad_checkpointing(True)
+
+    def _blocks(self) -> Iterable[nn.Module]:
+        """The residual blocks of a ViT."""
+        if isinstance(self.visual, VisionTransformer):
+            return self.visual.transformer.resblocks
+        if has_blocks(self.visual):
+            return self.visual.trunk.blocks
+        raise ValueError(f"tower '{self.config.name}' ({_kind(self.visual)}) is no ViT: it has no blocks to compile")
 
     def _load(self, pretrained: str, resize: bool) -> None:
         file = load_pretrained(self.config, pretrained)
         weights = {key: value for key, value in file.weights.items() if key.startswith("visual.")}
         if resize:
-            resize_pos_embed(weights, self)
+            if isinstance(self.visual, TimmModel):
+                resize_positions(weights, self.visual)
+            else:
+                resize_pos_embed(weights, self)
         load_tower(self, file, weights, f"image tower '{self.config.name}'")
         self.pretrained_scalars = {
             name: float(file.weights[name]) for name in ("logit_scale", "logit_bias") if name in file.weights
@@ -128,21 +155,32 @@ class CLIPImageTower(nn.Module):
             images: (B, 3, H, W), normalised.
             stage: 'hidden' as the last block leaves them; 'normed' after the final layer norm; 'projected' in the
                 joint space (ViT: norm and projection of the class token applied to every patch; ResNet: the
-                attention pool's value and output projection at every position, hidden and normed being the same).
+                attention pool's value and output projection at every position, hidden and normed being the same; timm
+                trunks: as 'normed', since their pooling has no projection of single patches).
 
         Raises:
-            ValueError: unknown stage, or a tower whose patches cannot be had.
+            ValueError: unknown stage, or a tower whose patches cannot be had, or not all of them (`patch_dropout`).
         """
         if stage not in ("hidden", "normed", "projected"):
             raise ValueError(f"unknown stage '{stage}'; known: hidden, normed, projected")
         if isinstance(self.visual, ModifiedResNet):
-            return self._resnet_tokens(images, stage)
-        if isinstance(self.visual, VisionTransformer) and self.visual.attn_pool is None:
-            return self._vit_tokens(images, stage)
-        raise ValueError(
-            f"tower '{self.config.name}' ({type(self.visual).__name__}) gives no patch tokens: only ViT towers with "
-            "class token or average pooling, and ResNet towers do"
-        )
+            tokens = self._resnet_tokens(images, stage)
+        elif isinstance(self.visual, VisionTransformer) and self.visual.attn_pool is None:
+            tokens = self._vit_tokens(images, stage)
+        elif has_blocks(self.visual):
+            tokens = ImageTokens(*trunk_tokens(self.visual, images, normed=stage != "hidden"))
+        else:
+            raise ValueError(
+                f"tower '{self.config.name}' ({_kind(self.visual)}) gives no patch tokens: only ViT towers with class "
+                "token or average pooling, ViT trunks of timm (SigLIP), and ResNet towers do"
+            )
+        height, width = tokens.grid
+        if tokens.patches.shape[1] != height * width:
+            raise ValueError(
+                f"tower '{self.config.name}' left out patches, so the rest has no grid: set vision_cfg.patch_dropout=0 "
+                "where patch tokens are wanted in training"
+            )
+        return tokens
 
     def _vit_tokens(self, images: Tensor, stage: Stage) -> ImageTokens:
         visual = self.visual
@@ -168,3 +206,8 @@ class CLIPImageTower(nn.Module):
             patches = F.linear(patches, pool.v_proj.weight, pool.v_proj.bias)
             patches = F.linear(patches, pool.c_proj.weight, pool.c_proj.bias)
         return ImageTokens(visual.attnpool(feature_map), patches, (height, width))
+
+
+def _kind(visual: nn.Module) -> str:
+    """How messages call the class of a tower."""
+    return f"{type(visual.trunk).__name__} of timm" if isinstance(visual, TimmModel) else type(visual).__name__

@@ -14,6 +14,7 @@ from open_clip.model import _build_text_tower, convert_to_custom_text_state_dict
 from open_clip.transformer import TextTransformer, text_global_pool
 from torch import Tensor, nn
 
+from clipplus.towers.compiling import compile_blocks
 from clipplus.towers.config import load_pretrained, resolve_model
 from clipplus.towers.loading import load_tower
 
@@ -33,14 +34,18 @@ class CLIPTextTower(nn.Module):
         model: open_clip name, or a dict of open_clip's JSON form (`embed_dim`, `vision_cfg`, `text_cfg`).
         pretrained: weight tag of the name, or a file: open_clip's, or a checkpoint of any method here.
         frozen: no gradients, and always in eval mode.
-        tokenizer: name or local folder of the tokenizer, where the model's own is not at hand (see
+        tokenizer: local folder of the tokenizer, where the model's own is not at hand (see
             `clipplus.text.build_tokenizer`).
         grad_checkpointing: recompute the blocks in the backward pass.
         unique_rows: encode equal rows once (several images with the same caption, class texts).
         quick_gelu: the activation, where neither the name nor the weight file says it.
+        pad_id: the tokenizer's padding, for towers that look at it; None takes the config's `text_cfg.pad_id`, or what
+            `CLIPModel` reads from the tokenizer.
+        compile: `torch.compile` the blocks, see `CLIPImageTower`.
 
     Raises:
-        ValueError: unknown model, weights that do not fit, activation mismatch.
+        ValueError: unknown model, weights that do not fit, activation mismatch, an option the tower cannot follow.
+        FileNotFoundError: no such weights, or no compiler for `compile`.
     """
 
     def __init__(
@@ -52,6 +57,8 @@ class CLIPTextTower(nn.Module):
         grad_checkpointing: bool = False,
         unique_rows: bool = False,
         quick_gelu: bool | None = None,
+        pad_id: int | None = None,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         self.config = resolve_model(model, quick_gelu)
@@ -60,7 +67,12 @@ class CLIPTextTower(nn.Module):
         self.context_length: int = text.context_length if isinstance(text, TextTransformer) else 77
         self.vocab_size: int = text.vocab_size
         # Not in open_clip's configs of towers that look at their padding: SigLIP's tokenizer pads with 1.
-        self.pad_id: int | None = self.config.text_cfg.get("pad_id")
+        self.pad_id: int | None = self.config.text_cfg.get("pad_id") if pad_id is None else pad_id
+        if self.pad_id is not None and not 0 <= self.pad_id < self.vocab_size:
+            raise ValueError(
+                f"pad_id={self.pad_id} is no token of text tower '{self.config.name}', whose vocabulary has "
+                f"{self.vocab_size}"
+            )
         self.pool_type: str = getattr(text, "pool_type", "none")
         self.eos_id: int | None = getattr(text, "eos_id", None)
         self.trims = (
@@ -79,6 +91,13 @@ class CLIPTextTower(nn.Module):
         self._checked_tokens = False
         if grad_checkpointing:
             text.set_grad_checkpointing(True)
+        if compile:
+            if not isinstance(text, TextTransformer):
+                raise ValueError(
+                    f"text tower '{self.config.name}' ({type(text).__name__}) is not open_clip's own transformer: it "
+                    "has no blocks to compile"
+                )
+            compile_blocks(text.transformer.resblocks)
         if pretrained is not None:
             self._load(pretrained)
         self.requires_grad_(not frozen)

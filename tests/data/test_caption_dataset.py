@@ -244,3 +244,42 @@ def test_unknown_formats_are_refused(tmp_path):
         CaptionDataset("c.jsonl", str(tmp_path), format="yaml")
     with pytest.raises(ValueError, match=r"c\.parquet': unknown suffix '\.parquet'; state format"):
         CaptionDataset("c.parquet", str(tmp_path))
+
+
+def test_nouns_and_masks_come_as_segmentation_transforms_read_them(tmp_path):
+    write_images(tmp_path, "a.jpg", "b.jpg")
+    mask = np.array([[0, 1, 2]], np.uint8)
+    cv2.imwrite(str(tmp_path / "a_mask.png"), mask)
+    write_lines(
+        tmp_path / "c.jsonl",
+        {"image": "a.jpg", "caption": "a cat", "nouns": ["cat"], "mask": "a_mask.png"},
+        {"image": "b.jpg", "caption": "b"},
+    )
+    dataset = CaptionDataset("c.jsonl", str(tmp_path))
+    first, second = dataset.get_data_info(0), dataset.get_data_info(1)
+    assert first["nouns"] == ["cat"]
+    assert (first["reduce_zero_label"], first["seg_fields"], first["fields"]) == (False, [], {})
+    assert cv2.imread(first["seg_map_path"], cv2.IMREAD_UNCHANGED).tolist() == mask.tolist()
+    assert second.keys() & {"nouns", "seg_map_path"} == set()
+
+
+def test_masks_that_are_missing_are_listed_at_the_start(tmp_path):
+    write_images(tmp_path, "a.jpg")
+    write_lines(tmp_path / "c.jsonl", {"image": "a.jpg", "caption": "a cat", "mask": "gone.png"})
+    with pytest.raises(FileNotFoundError, match=r"1 of 2 image files are missing, first: .*gone\.png"):
+        CaptionDataset("c.jsonl", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("nouns", "cat, dog", "line 1: 'nouns' must be a list of strings, got 'cat, dog' for key 'a.jpg'"),
+        ("nouns", ["cat", 3], r"line 1: 'nouns' must be a list of strings, got \['cat', 3\] for key 'a.jpg'"),
+        ("mask", 7, "line 1: 'mask' must be the path of an image file, got 7 for key 'a.jpg'"),
+    ],
+)
+def test_nouns_and_masks_of_another_form_are_refused(tmp_path, field, value, message):
+    write_images(tmp_path, "a.jpg")
+    write_lines(tmp_path / "c.jsonl", {"image": "a.jpg", "caption": "a cat", field: value})
+    with pytest.raises(ValueError, match=message):
+        CaptionDataset("c.jsonl", str(tmp_path))

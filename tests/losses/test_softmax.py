@@ -28,19 +28,21 @@ def loss_by_definition(image: torch.Tensor, text: torch.Tensor, scale: torch.Ten
     return total / (2 * pairs)
 
 
+@pytest.mark.parametrize("tile", [None, 2])
 @pytest.mark.parametrize("pairs", [1, 2, 7])
-def test_equals_its_definition(pairs: int) -> None:
+def test_equals_its_definition(pairs: int, tile: int | None) -> None:
     image, text = unit_rows(pairs, 5, seed=0), unit_rows(pairs, 5, seed=1)
     scale = torch.tensor(14.3, dtype=torch.float64)
     expected = loss_by_definition(image, text, scale)
-    assert float(softmax_contrast(image, text, scale)) == pytest.approx(expected, abs=1e-12)
+    assert float(softmax_contrast(image, text, scale, tile=tile)) == pytest.approx(expected, abs=1e-12)
 
 
-def test_value_and_gradients_equal_open_clip() -> None:
+@pytest.mark.parametrize("tile", [None, 4])
+def test_value_and_gradients_equal_open_clip(tile: int | None) -> None:
     ours = [unit_rows(6, 8, seed).float().requires_grad_() for seed in (0, 1)]
     theirs = [part.detach().clone().requires_grad_() for part in ours]
     scales = [torch.tensor(20.0, requires_grad=True) for _ in range(2)]
-    loss = softmax_contrast(*ours, scales[0])
+    loss = softmax_contrast(*ours, scales[0], tile=tile)
     reference = open_clip.loss.ClipLoss()(*theirs, scales[1])
     loss.backward()
     reference.backward()
@@ -72,8 +74,9 @@ def test_bad_smoothing_is_refused_when_the_config_is_built() -> None:
         MODELS.build(dict(type="SoftmaxContrastiveLoss", smoothing=1.5))
 
 
-def test_logits_stay_fp32_under_autocast() -> None:
-    loss = MODELS.build(dict(type="SoftmaxContrastiveLoss"))
+@pytest.mark.parametrize("tile", [None, 3])
+def test_logits_stay_fp32_under_autocast(tile: int | None) -> None:
+    loss = MODELS.build(dict(type="SoftmaxContrastiveLoss", tile=tile))
     image, text = unit_rows(8, 16, 0).float(), unit_rows(8, 16, 1).float()
     exact = loss(image, text, torch.tensor(100.0))
     with torch.autocast("cpu", torch.bfloat16):

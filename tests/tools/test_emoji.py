@@ -1,19 +1,13 @@
 """Icon packages become captioned pictures; packages here are made up."""
 
-import importlib.util
-import io
 import json
-import sys
+import shutil
 import tarfile
-from pathlib import Path
 
 import cv2
 import pytest
 
 from clipplus.data.caption_dataset import CaptionDataset
-
-TOOL = Path(__file__).parents[2] / "tools" / "data" / "emoji.py"
-pytest.importorskip("resvg_py")
 
 RED, BLUE = "<path fill='#ff0000' d='M0 0h8v8H0z'/>", "<path fill='#0000ff' d='M0 0h8v8H0z'/>"
 GROUPS = {"groups": {"0": "nature", "2": "component", "9": "flags"}, "subgroups": {"5": "plant flower"}}
@@ -30,48 +24,34 @@ ENTRIES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def emoji():
-    """The tool as a module."""
-    spec = importlib.util.spec_from_file_location("emoji_tool", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    # Worker processes and dataclasses look the module up by name.
-    sys.modules["emoji_tool"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["emoji_tool"]
-
-
-def write_package(path, members):
-    with tarfile.open(path, "w:gz") as package:
-        for name, content in members.items():
-            data = json.dumps(content).encode()
-            member = tarfile.TarInfo(f"package/{name}")
-            member.size = len(data)
-            package.addfile(member, io.BytesIO(data))
-    return path
-
-
-def icon_package(path, style="plain", version="1.0.0", icons=None):
+def icon_members(style="plain", version="1.0.0", icons=None):
     icons = {"rose": {"body": RED}, "pinata": {"body": BLUE}} if icons is None else icons
     aliases = {"pinata-alias": {"parent": "pinata"}}
-    members = {
+    return {
         "icons.json": {"icons": icons, "aliases": aliases, "width": 8, "height": 8},
         "chars.json": {"1f339": "rose", "1fa85": "pinata-alias"},
         "info.json": {"prefix": style, "author": {"name": "Ann"}, "license": {"spdx": "MIT", "url": "https://example.com"}},
         "package.json": {"name": f"@iconify-json/{style}", "version": version},
     }  # fmt: skip
-    return write_package(path, members)
 
 
-def names_package(path, entries=ENTRIES):
-    return write_package(
-        path, {"en/data.json": entries, "meta/groups.json": GROUPS, "package.json": {"version": "1.0.0"}}
-    )
+def name_members(entries=ENTRIES):
+    npm = {"name": "emojibase-data", "version": "1.0.0"}
+    return {"en/data.json": entries, "meta/groups.json": GROUPS, "package.json": npm}
 
 
 @pytest.fixture
-def files(tmp_path):
+def icon_package(write_package):
+    return lambda path, **content: write_package(path, icon_members(**content))
+
+
+@pytest.fixture
+def names_package(write_package):
+    return lambda path, entries=ENTRIES: write_package(path, name_members(entries))
+
+
+@pytest.fixture
+def files(tmp_path, icon_package, names_package):
     """(icon package, names package, output folder)."""
     return icon_package(tmp_path / "icons.tgz"), names_package(tmp_path / "names.tgz"), tmp_path / "out"
 
@@ -107,7 +87,7 @@ def test_pictures_have_the_icons_colour_on_white_and_the_asked_size(emoji, files
     assert image[4, 4].tolist() == [0, 0, 255]
 
 
-def test_icons_that_are_not_square_keep_their_proportions(emoji, tmp_path):
+def test_icons_that_are_not_square_keep_their_proportions(emoji, tmp_path, icon_package, names_package):
     icons = {"rose": {"body": RED, "width": 8, "height": 4}, "pinata": {"body": BLUE}}
     files = icon_package(tmp_path / "i.tgz", icons=icons), names_package(tmp_path / "n.tgz"), tmp_path / "out"
     run(emoji, files, "--size", "16")
@@ -123,7 +103,7 @@ def test_caption_dataset_reads_what_was_written(emoji, files):
     assert [dataset.get_data_info(i)["gt_label"] for i in range(2)] == [0, 1]
 
 
-def test_classes_are_the_same_for_every_style(emoji, files, tmp_path):
+def test_classes_are_the_same_for_every_style(emoji, files, tmp_path, icon_package):
     run(emoji, files)
     other = icon_package(tmp_path / "other.tgz", style="other", icons={"pinata": {"body": BLUE}})
     run(emoji, (other, *files[1:]))
@@ -142,7 +122,7 @@ def test_a_second_run_draws_only_what_is_missing(emoji, files, capsys):
 
 
 @pytest.mark.parametrize("change", ["size", "version"])
-def test_another_size_or_version_draws_everything_anew(emoji, files, tmp_path, capsys, change):
+def test_another_size_or_version_draws_everything_anew(emoji, files, tmp_path, capsys, change, icon_package):
     run(emoji, files)
     icons = icon_package(tmp_path / "new.tgz", version="2.0.0") if change == "version" else files[0]
     run(emoji, (icons, *files[1:]), *(["--size", "32"] if change == "size" else []))
@@ -151,7 +131,7 @@ def test_another_size_or_version_draws_everything_anew(emoji, files, tmp_path, c
 
 def test_processes_draw_the_same(emoji, files, monkeypatch):
     run(emoji, files)
-    monkeypatch.setattr(emoji, "PARALLEL_FROM", 1)
+    monkeypatch.setattr("emoji_drawings.PARALLEL_FROM", 1)
     run(emoji, (*files[:2], files[2].with_name("parallel")), "--workers", "2")
     for name in ("red-rose.png", "pinata.png"):
         one, two = (folder / "plain/nature" / name for folder in (files[2], files[2].with_name("parallel")))
@@ -168,13 +148,13 @@ def test_licences_missing_icons_and_unlabelled_entries_are_printed(emoji, files,
 
 
 @pytest.mark.parametrize("body", ["<path d='M0 0", ""], ids=["broken", "blank"])
-def test_icons_that_do_not_render_are_counted_and_left_out(emoji, tmp_path, capsys, body):
+def test_icons_that_do_not_render_are_counted_and_left_out(emoji, tmp_path, capsys, body, icon_package, names_package):
     icons = icon_package(tmp_path / "i.tgz", icons={"rose": {"body": body}, "pinata": {"body": BLUE}})
     out = tmp_path / "out"
     run(emoji, (icons, names_package(tmp_path / "n.tgz"), out))
     printed = capsys.readouterr().out
     assert "left out 'red rose': " in printed
-    assert "1 could not be drawn" in printed
+    assert "1 could not be drawn: red rose" in printed
     assert [record["gt_label"] for record in read_records(out)] == [1]
 
 
@@ -192,9 +172,11 @@ def test_truncated_foreign_and_missing_packages_are_named(emoji, files, tmp_path
     fails(emoji, (tmp_path / "no.tgz", *files[1:]), "no.tgz' does not exist")
 
 
-def test_a_style_name_cannot_lead_out_of_the_folder(emoji, files, tmp_path):
+def test_a_style_name_cannot_lead_out_of_the_folder(emoji, files, tmp_path, icon_package):
     evil = icon_package(tmp_path / "evil.tgz", style="../evil")
-    fails(emoji, (evil, *files[1:]), "info.json must name the style in 'prefix' (a-z, 0-9, dashes), got '../evil'")
+    fails(
+        emoji, (evil, *files[1:]), "evil.tgz: 'prefix' in info.json must name a style (a-z, 0-9, dashes), got '../evil'"
+    )
 
 
 def test_links_in_a_package_are_not_followed(emoji, files, tmp_path):
@@ -210,19 +192,19 @@ def test_an_unknown_style_lists_those_given(emoji, files):
     fails(emoji, files, "--style noto: the packages given have the styles plain", "--style", "noto")
 
 
-def test_another_emojibase_does_not_mix_classes(emoji, files, tmp_path):
+def test_another_emojibase_does_not_mix_classes(emoji, files, tmp_path, names_package):
     run(emoji, files)
     names = names_package(tmp_path / "new.tgz", ENTRIES[1:])
     fails(emoji, (files[0], names, files[2]), "lists other classes (another version of emojibase-data)")
 
 
-def test_a_label_used_twice_is_refused(emoji, files, tmp_path):
+def test_a_label_used_twice_is_refused(emoji, files, tmp_path, names_package):
     names = names_package(tmp_path / "twice.tgz", [*ENTRIES, {"label": "fern", "hexcode": "1FAB4", "group": 0}])
     fails(emoji, (files[0], names, files[2]), "1fab4 and 1f33f have the same label 'fern'")
 
 
 def test_without_npm_the_other_way_is_told(emoji, tmp_path, monkeypatch):
-    monkeypatch.setattr(emoji.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(SystemExit) as stop:
         emoji.main(["--style", "noto", "--out", str(tmp_path)])
     assert "npm is not installed: fetch the package elsewhere with `npm pack @iconify-json/noto`" in str(stop.value)
@@ -233,6 +215,69 @@ def test_packages_fetched_before_are_not_fetched_again(emoji, files, monkeypatch
     (out / "packages").mkdir(parents=True)
     icons.rename(out / "packages" / "iconify-json-plain-1.0.0.tgz")
     names.rename(out / "packages" / "emojibase-data-1.0.0.tgz")
-    monkeypatch.setattr(emoji.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     emoji.main(["--style", "plain", "--out", str(out), "--workers", "1"])
     assert len(read_records(out)) == 2
+
+
+@pytest.mark.parametrize(
+    ("member", "content", "message"),
+    [
+        ("icons.json", b'{"icons": {"rose": {"bo', "icons.tgz: package/icons.json is no whole JSON file, fetch"),
+        ("icons.json", b"\xff\xfe", "icons.tgz: package/icons.json is no whole JSON file, fetch"),
+        ("icons.json", ["rose"], "icons.tgz: icons.json must be an object with the drawings in 'icons'"),
+        ("icons.json", {"icons": {"rose": {}}}, "every drawing in icons.json must have its SVG text in 'body'"),
+        ("chars.json", ["1f339"], "icons.tgz: chars.json must be an object from code points to names of drawings"),
+        ("info.json", {}, "icons.tgz: 'prefix' in info.json must name a style (a-z, 0-9, dashes), got None"),
+        ("package.json", {"name": "x"}, "icons.tgz: package.json must have 'name' and 'version'"),
+    ],
+)
+def test_icon_packages_of_another_form_are_named(emoji, files, write_package, member, content, message):
+    write_package(files[0], icon_members() | {member: content})
+    fails(emoji, files, message)
+
+
+@pytest.mark.parametrize(
+    ("member", "content", "message"),
+    [
+        ("en/data.json", {"label": "rose"}, "names.tgz: en/data.json must be a list of objects with 'hexcode'"),
+        ("en/data.json", [{"label": 5, "hexcode": "1F339"}], "en/data.json must be a list of objects with 'hexcode'"),
+        ("meta/groups.json", {"groups": []}, "names.tgz: meta/groups.json must be an object with 'groups'"),
+        ("package.json", [], "names.tgz: package.json must have 'name' and 'version'"),
+    ],
+)
+def test_name_packages_of_another_form_are_named(emoji, files, write_package, member, content, message):
+    write_package(files[1], name_members() | {member: content})
+    fails(emoji, files, message)
+
+
+def test_a_file_that_is_no_archive_is_named(emoji, files):
+    files[0].write_text("<html>not found</html>")
+    fails(emoji, files, "icons.tgz: not a whole npm package (.tgz), fetch it again")
+
+
+def test_aliases_in_a_circle_count_as_missing(emoji, files, write_package, capsys):
+    members = icon_members()
+    members["icons.json"]["aliases"] = {"pinata-alias": {"parent": "other"}, "other": {"parent": "pinata-alias"}}
+    write_package(files[0], members)
+    run(emoji, files)
+    assert "2 are not in the package: piñata, fern" in capsys.readouterr().out
+
+
+def test_a_style_that_is_no_name_is_refused_before_npm_is_asked(emoji, tmp_path):
+    with pytest.raises(SystemExit, match=r"--style must name a style \(a-z, 0-9, dashes\), got '../noto'"):
+        emoji.main(["--style", "../noto", "--out", str(tmp_path)])
+
+
+def test_what_npm_says_of_an_unknown_style_is_one_line(emoji, tmp_path, monkeypatch):
+    npm = tmp_path / "npm"
+    npm.write_text(
+        "#!/bin/sh\nprintf 'npm error code E404\\nnpm error 404 Not Found\\nnpm error A complete log' >&2\nexit 1\n"
+    )
+    npm.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda _: str(npm))
+    with pytest.raises(SystemExit) as stop:
+        emoji.main(["--style", "notto", "--out", str(tmp_path / "out")])
+    message = str(stop.value)
+    assert "`npm pack @iconify-json/notto` failed (is the name right?): code E404 404 Not Found; fetch" in message
+    assert "\n" not in message

@@ -1,0 +1,190 @@
+"""From a cell of a table to one resolved config, and what is known of its state."""
+
+import argparse
+import fnmatch
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+
+from clipplus.checkpoints import fingerprint
+from comparison.table_file import Cell, Table
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cell with everything that determines its result.
+
+    Attributes:
+        cell: row, data, seed.
+        config: config file, absolute.
+        options: config key -> value as text, without those that name a start's checkpoint.
+        start: plan of the cell whose checkpoint this one starts from.
+        start_options: config keys that get its path.
+        fingerprint: of the resolved config and of the start's.
+        data_fingerprint: annotation file -> SHA-256 of its content (None: not there), for configs that name some.
+    """
+
+    cell: Cell
+    config: Path
+    options: Mapping[str, str]
+    start: "Plan | None"
+    start_options: tuple[str, ...]
+    fingerprint: str
+    data_fingerprint: Mapping[str, str | None]
+
+
+def make_plans(table: Table) -> dict[Cell, Plan]:
+    """All cells in the order in which they are run: seed by seed, a start before what starts from it.
+
+    Raises:
+        FileNotFoundError: a config that does not exist.
+        ValueError: an option that the config does not have.
+    """
+    plans: dict[Cell, Plan] = {}
+    for seed in table.seeds:
+        for data in table.data:
+            for row in table.rows:
+                _add_plan(table, Cell(row, data, seed), plans)
+    return plans
+
+
+def _add_plan(table: Table, cell: Cell, plans: dict[Cell, Plan]) -> Plan:
+    if cell in plans:
+        return plans[cell]
+    row, data = table.rows[cell.row], table.data[cell.data]
+    start = _add_plan(table, Cell(row.start, cell.data, cell.seed), plans) if row.start else None
+    own = row.config.get(cell.data) if isinstance(row.config, Mapping) else row.config
+    path = ROOT / str(own or data.config)
+    where = f"{table.file}: row '{row.name}', data '{data.name}'"
+    if not path.is_file():
+        raise FileNotFoundError(f"{where}: config {path} does not exist (paths are relative to the checkout)")
+    values = {**data.options, **row.options, "randomness.seed": cell.seed}
+    options = {key: _as_text(value) for key, value in values.items()}
+    config = _resolve(path, options, row.start_options, where)
+    # By way of JSON, so that a tuple and the list that a config dump makes of it are the same.
+    settings = json.loads(json.dumps(config.to_dict(), default=repr))
+    origin = [start.fingerprint, sorted(row.start_options)] if start else None
+    plan = Plan(
+        cell, path, options, start, row.start_options, fingerprint([settings, origin]), _fingerprint_data(settings)
+    )
+    plans[cell] = plan
+    return plan
+
+
+def as_arguments(options: Mapping[str, str]) -> list[str]:
+    """`key=value`, as after --cfg-options."""
+    return [f"{key}={value}" for key, value in options.items()]
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(_as_text, value))}]"
+    return str(value)
+
+
+def _resolve(path: Path, options: Mapping[str, str], start_options: tuple[str, ...], where: str) -> Config:
+    """The config as tools/train.py will see it, without importing what it trains."""
+    config = Config.fromfile(path, import_custom_modules=False)
+    unknown = [key for key in (*options, *start_options) if key.split(".")[0] not in config]
+    if unknown:
+        # Costs seconds to import, and only this case needs it.
+        from clipplus.engine.launch import require_known_options
+
+        try:
+            require_known_options(config, unknown)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction)
+    # What the child parses, parsed here: '1e-3' is a number to both.
+    parsed = parser.parse_args(["--cfg-options", *as_arguments(options)]).cfg_options
+    try:
+        config.merge_from_dict(parsed)
+    except (KeyError, IndexError, TypeError, AssertionError) as error:
+        raise ValueError(f"{where}: cfg_options do not fit {path.name}: {error}") from error
+    if all(hook.get("type") != "ResultTableHook" for hook in config.get("custom_hooks", [])):
+        raise ValueError(f"{where}: custom_hooks of {path.name} need a ResultTableHook, which writes the metrics")
+    return config
+
+
+def _fingerprint_data(settings: Any) -> dict[str, str | None]:
+    """Contents of all annotation files that a config names; they are looked up where the training will."""
+    found: dict[str, str | None] = {}
+    for part in _mappings(settings):
+        files = part.get("ann_file") or []
+        for name in [files] if isinstance(files, str) else files:
+            path = Path(part.get("data_root") or "", name)
+            found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    return dict(sorted(found.items()))
+
+
+def _mappings(settings: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(settings, dict):
+        yield settings
+        settings = list(settings.values())
+    if isinstance(settings, list):
+        for item in settings:
+            yield from _mappings(item)
+
+
+def select(plans: Mapping[Cell, Plan], pattern: str | None) -> list[Plan]:
+    """The plans whose `row/data/seed` fits a shell pattern; parts left out at the end fit everything.
+
+    Raises:
+        ValueError: a pattern that fits nothing.
+    """
+    full = "/".join([*(pattern or "*").split("/"), "*", "*"][: max(3, (pattern or "").count("/") + 1)])
+    chosen = [plan for plan in plans.values() if fnmatch.fnmatchcase(str(plan.cell), full)]
+    if not chosen:
+        cells = ", ".join(map(str, list(plans)[:3]))
+        raise ValueError(f"--only {pattern}: no cell ROW/DATA/SEED fits; cells are {cells}, ...")
+    return chosen
+
+
+class Results:
+    """The result files of a table, one per finished cell.
+
+    Args:
+        folder: docs/results/<name>.
+        table: their table.
+    """
+
+    def __init__(self, folder: Path, table: Table) -> None:
+        self.folder, self.table = folder, table
+
+    def path(self, cell: Cell) -> Path:
+        """Result file of a cell."""
+        return self.folder / f"{cell.data}--{cell.row}--seed{cell.seed}.json"
+
+    def read(self, cell: Cell) -> dict[str, Any] | None:
+        """The record of a cell, None if it was never finished.
+
+        Raises:
+            ValueError: a file that is no result.
+        """
+        path = self.path(cell)
+        if not path.is_file():
+            return None
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            missing = {"metrics", "seconds", "config_fingerprint"} - record.keys()
+        except (json.JSONDecodeError, AttributeError) as error:
+            raise ValueError(f"{path} is not a result, delete it to run {cell} again: {error}") from error
+        missing |= set(self.table.data[cell.data].metrics) - record.get("metrics", {}).keys()
+        if missing:
+            raise ValueError(f"{path} has no {', '.join(sorted(missing))}; delete it to run {cell} again")
+        return record
+
+    def state(self, plan: Plan) -> str:
+        """'finished', 'stale' (finished with another config than the table's now) or 'missing'."""
+        record = self.read(plan.cell)
+        if record is None:
+            return "missing"
+        return "finished" if record["config_fingerprint"] == plan.fingerprint else "stale"
