@@ -205,9 +205,18 @@ def _tower_options(path: Path, described: dict[str, Any], part: str, expected: s
         kind = tower.get("type") if isinstance(tower, dict) else tower
         raise ValueError(f"{path} is refused: its {part} is described as {kind!r:.60}, expected '{expected}'")
     options = {key: tower[key] for key in _TOWER_OPTIONS if tower.get(key) is not None}
-    name = options.get("model")
-    if isinstance(name, str) and ":" in name:
-        raise ValueError(
-            f"{path} is refused: its {part} names the model '{name}', which would be fetched from elsewhere"
-        )
+    _refuse_fetching(options.get("model"), path, part)
     return options
+
+
+def _refuse_fetching(model: Any, path: Path, part: str) -> None:
+    """A file must not decide what is downloaded: no hub address, and no weights besides its own."""
+    if isinstance(model, dict):
+        for key, value in model.items():
+            if key in ("timm_model_pretrained", "hf_model_pretrained") and value:
+                raise ValueError(f"{path} is refused: its {part} says {key}={value!r}, which would fetch weights")
+            _refuse_fetching(value, path, part)
+    elif isinstance(model, str) and ":" in model:
+        raise ValueError(
+            f"{path} is refused: its {part} names the model '{model}', which would be fetched from elsewhere"
+        )

@@ -9,6 +9,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
+from mmengine.runner import BaseLoop
 
 from clipplus.checkpoints.atomic import written_aside
 from clipplus.version import __version__
@@ -98,7 +99,7 @@ class ResultTableHook(Hook):
         table = format_results(metrics, self.baselines)
         record = dict(
             source=source,
-            iteration=runner.iter,
+            iteration=_updates_so_far(runner),
             config=runner.cfg.filename,
             checkpoint=runner._load_from if source == "test" else None,
             seed=runner.seed,
@@ -111,3 +112,9 @@ class ResultTableHook(Hook):
             with written_aside(folder / name) as partial:
                 partial.write_text(text + "\n", encoding="utf-8")
         print_log(f"results ({source}), also in {folder / 'results.md'}:\n{table}", logger="current")
+
+
+def _updates_so_far(runner: Any) -> int:
+    """`runner.iter` without building the train loop, and with it the training data that a test may lack."""
+    loop = runner._train_loop
+    return loop.iter if isinstance(loop, BaseLoop) else 0

@@ -265,6 +265,11 @@ def test_a_checkpoint_cannot_name_what_is_to_be_called(trained: Path, tmp_path: 
     torch.save(content, tmp_path / "hub.pth")
     with pytest.raises(ValueError, match=r"hub.pth is refused: its image_tower names the model 'hf-hub:someone/model'"):
         clipplus.load(tmp_path / "hub.pth")
+    for entry in ({"timm_model_name": "hf-hub:someone/model"}, {"timm_model_pretrained": True}):
+        content["meta"]["clipplus"]["model"]["image_tower"]["model"] = {"embed_dim": 8, "vision_cfg": entry}
+        torch.save(content, tmp_path / "nested.pth")
+        with pytest.raises(ValueError, match=r"nested.pth is refused: its image_tower .* fetch"):
+            clipplus.load(tmp_path / "nested.pth")
     assert not marker.exists()
 
 

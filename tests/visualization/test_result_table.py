@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
+from mmengine.runner import BaseLoop
 
 from clipplus.visualization import ResultTableHook, format_results
 
@@ -15,8 +16,24 @@ BASELINES = {
 }
 
 
-def runner(tmp_path, **config):
-    return SimpleNamespace(cfg=Config(config), work_dir=str(tmp_path), iter=500, seed=3, _load_from="epoch_5.pth")
+class AfterUpdates(BaseLoop):
+    iter = 500
+
+    def __init__(self):
+        pass
+
+    def run(self):
+        raise AssertionError
+
+
+def runner(tmp_path, train_loop=None, **config):
+    return SimpleNamespace(
+        cfg=Config(config),
+        work_dir=str(tmp_path),
+        _train_loop=train_loop or AfterUpdates(),
+        seed=3,
+        _load_from="epoch_5.pth",
+    )
 
 
 def test_the_table_has_a_row_per_metric_and_a_column_per_baseline():
@@ -50,6 +67,11 @@ def test_a_test_reports_what_it_tested(tmp_path):
     ResultTableHook(BASELINES).after_test_epoch(runner(tmp_path), METRICS)
     record = json.loads((tmp_path / "results.json").read_text())
     assert (record["source"], record["checkpoint"]) == ("test", "epoch_5.pth")
+
+
+def test_a_test_does_not_build_the_training_whose_data_may_be_missing(tmp_path):
+    ResultTableHook(BASELINES).after_test_epoch(runner(tmp_path, train_loop={"type": "StepLoop"}), METRICS)
+    assert json.loads((tmp_path / "results.json").read_text())["iteration"] == 0
 
 
 def test_a_training_without_validation_writes_nothing(tmp_path):
