@@ -95,6 +95,9 @@ def run_tool(main: Callable[[], object]) -> None:
             raise
         sys.stderr.write(f"error: {error}\n(CLIPPLUS_TRACEBACK=1 shows where it came from)\n")
         sys.exit(2)
+    # Gloo's threads, left to the interpreter's exit, abort a process that has done its work now and then.
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def build_runner(config: Config) -> Runner:

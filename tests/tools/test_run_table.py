@@ -387,7 +387,7 @@ def test_rows_and_data_choose_the_config(comparison, tool) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (dict(seed=[0]), r"table.yml: unknown key 'seed'; known: .* \(did you mean 'seeds'\?\)"),
+        (dict(seed=[0]), r"unknown key 'seed'; known: .* \(did you mean 'seeds'\?\)"),
         (dict(baseline="plane"), r"baseline: unknown row 'plane'; known: plain, better \(did you mean 'plain'\?\)"),
         (dict(seeds=[0, 0]), r"seeds must be a list of different whole numbers, e.g. \[0, 1, 2\], got \[0, 0\]"),
         (dict(budget_minutes="4"), r"budget_minutes must be a positive number, got '4'"),
