@@ -185,13 +185,13 @@ class Training:
             for path in self.work_dir.glob("*.pth")
             if (match := re.fullmatch(r"(?:epoch|iter)_(\d+)\.pth", path.name))
         }
-        pointer = self.work_dir / "last_checkpoint"
-        *before, newest = sorted(numbered)
-        numbered[newest].unlink()
-        if before:
-            pointer.write_text(str(numbered[before[-1]]), encoding="utf-8")
+        pointer, order = self.work_dir / "last_checkpoint", sorted(numbered)
+        if order:
+            numbered[order.pop()].unlink()
+        if order:
+            pointer.write_text(str(numbered[order[-1]]), encoding="utf-8")
         else:
-            pointer.unlink()
+            pointer.unlink(missing_ok=True)
 
     def _train(self, switch: StopSwitch) -> None:
         sitting = dict(started=now(), seconds=0.0, **git_state(ROOT))
