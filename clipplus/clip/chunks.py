@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
+
+from clipplus.towers.batch_norm import training_batch_norms
 
 
 def encode_in_chunks(encode: Callable[[Tensor], Tensor], rows: Tensor, size: int) -> Tensor:
@@ -37,7 +38,7 @@ def require_independent_rows(model: nn.Module) -> None:
         ValueError: a BatchNorm layer in training mode: each chunk would be normalised alone, and counted twice in the
             running statistics.
     """
-    coupled = [name for name, module in model.named_modules() if isinstance(module, _BatchNorm) and module.training]
+    coupled = training_batch_norms(model)
     if coupled:
         raise ValueError(
             f"micro_batch needs towers that encode each sample alone, but {len(coupled)} BatchNorm layers train "

@@ -3,6 +3,7 @@
 from clipplus.data.caption_dataset import CaptionDataset
 from clipplus.data.collate import caption_collate
 from clipplus.data.keyed_dataset import KeyedDataset, quiet_worker
+from clipplus.data.named_classes import NamedClasses
 from clipplus.data.order import EpochOrder, GlobalBatches
 from clipplus.data.shapes import ShapesDataset
 from clipplus.data.transforms import PackCaptions, SampleCaptions, TokenizeCaptions
@@ -12,6 +13,7 @@ __all__ = [
     "EpochOrder",
     "GlobalBatches",
     "KeyedDataset",
+    "NamedClasses",
     "PackCaptions",
     "SampleCaptions",
     "ShapesDataset",

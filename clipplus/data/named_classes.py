@@ -1,12 +1,12 @@
 """A classification data set as zero-shot evaluation needs it: labels as words, only classes that name a thing."""
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
 from mmengine.registry import DATASETS
 from torch.utils.data import Dataset
 
+from clipplus.did_you_mean import did_you_mean
 from clipplus.text.class_names import readable_names
 
 
@@ -37,8 +37,7 @@ class NamedClasses(Dataset[Any]):
             )
         for name in drop:
             if name not in labels:
-                near = difflib.get_close_matches(name, labels, n=1)
-                hint = f" (did you mean '{near[0]}'?)" if near else ""
+                hint = did_you_mean(name, labels)
                 raise ValueError(f"drop: '{name}' is no class of {type(wrapped).__name__}{hint}")
         kept = [label for label, name in enumerate(labels) if name not in set(drop)]
         self.dataset = wrapped

@@ -1,6 +1,5 @@
 """Pipeline steps between a sample's captions and the model's input: choose, tokenise, pack."""
 
-import difflib
 import functools
 import json
 import logging
@@ -17,6 +16,7 @@ from mmengine.registry import TRANSFORMS
 from clipplus.data.caption_dataset import sample_id
 from clipplus.data.caption_records import KINDS
 from clipplus.data.sentences import SPLITTERS, Splitter, split_sentences
+from clipplus.did_you_mean import did_you_mean
 from clipplus.text.tokenizer import Tokenizer, build_tokenizer
 
 Policy = Literal["first", "all", "raw_plus_k", "sample_k", "pseudo_only", "sub_captions"]
@@ -33,9 +33,7 @@ def require_known(what: str, value: str, known: Sequence[str]) -> None:
     """
     if value in known:
         return
-    guess = difflib.get_close_matches(str(value), known, n=1, cutoff=0.4)
-    hint = f" (did you mean '{guess[0]}'?)" if guess else ""
-    raise ValueError(f"unknown {what} '{value}'; known: {', '.join(known)}{hint}")
+    raise ValueError(f"unknown {what} '{value}'; known: {', '.join(known)}{did_you_mean(value, known)}")
 
 
 @TRANSFORMS.register_module()

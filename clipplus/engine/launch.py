@@ -1,7 +1,6 @@
 """From command-line arguments to a Runner: what `tools/train.py` and `tools/test.py` share."""
 
 import argparse
-import difflib
 import inspect
 import os
 import subprocess
@@ -16,6 +15,8 @@ import torch.distributed as dist
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+
+from clipplus.did_you_mean import did_you_mean
 
 # Read by mmengine's Runner from the config itself, not from its arguments.
 _READ_BY_RUNNER = ("activation_checkpointing", "compile", "efficient_conv_bn_eval", "find_unused_parameters", "sync_bn",
@@ -78,9 +79,7 @@ def require_known_options(config: Config, options: Iterable[str]) -> None:
     for option in options:
         first = option.split(".")[0]
         if first not in known:
-            near = difflib.get_close_matches(first, known, n=1)
-            hint = f" (did you mean '{near[0]}'?)" if near else ""
-            raise ValueError(f"--cfg-options {option}: the config has no '{first}'{hint}")
+            raise ValueError(f"--cfg-options {option}: the config has no '{first}'{did_you_mean(first, known)}")
 
 
 def run_tool(main: Callable[[], object]) -> None:

@@ -11,11 +11,11 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from clipplus.data import GlobalBatches, KeyedDataset
 from clipplus.data.seeding import seed_step
+from clipplus.towers.batch_norm import training_batch_norms
 
 
 @LOOPS.register_module()
@@ -83,11 +83,8 @@ class StepLoop(EpochBasedTrainLoop):
 
     def _warn_of_batch_norm(self) -> None:
         """Statistics per rank make ranks visible: the one thing in a model that position and seed cannot determine."""
-        plain = [
-            name
-            for name, module in self.runner.model.named_modules()
-            if isinstance(module, _BatchNorm) and not isinstance(module, nn.SyncBatchNorm) and module.training
-        ]
+        model = self.runner.model
+        plain = [n for n in training_batch_norms(model) if not isinstance(model.get_submodule(n), nn.SyncBatchNorm)]
         if get_world_size() > 1 and plain:
             print_log(
                 f"{len(plain)} BatchNorm layers ({plain[0]}, ...) normalise each rank's part of the batch alone, so "

@@ -1,6 +1,5 @@
 """Class names: lists, files, and named sets that data sets bring along."""
 
-import difflib
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import open_clip
 
+from clipplus.did_you_mean import did_you_mean
 from clipplus.text.benchmark_classes import CALTECH101, FLOWERS102
 
 #: Named class-name sets; a data set of ours adds its own on import. A name never changes its content.
@@ -55,8 +55,7 @@ def _read(classes: str) -> list[str]:
         name, split = classes.rsplit(":", 1)
         path = Path(name).expanduser()
     if not path.is_file():
-        near = difflib.get_close_matches(classes, CLASS_SETS, n=1)
-        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        hint = did_you_mean(classes, CLASS_SETS)
         raise ValueError(f"'{classes}' is neither a class-name set ({', '.join(sorted(CLASS_SETS))}) nor a file{hint}")
     if path.suffix != ".json":
         return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

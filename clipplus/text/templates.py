@@ -1,9 +1,10 @@
 """Prompt templates: named, versioned lists into which class names are put."""
 
-import difflib
 from collections.abc import Sequence
 
 import open_clip
+
+from clipplus.did_you_mean import did_you_mean
 
 _ARTICLES = ("a", "the")
 _CIFAR_PHOTOS = ("photo", "blurry photo", "black and white photo", "low contrast photo", "high contrast photo",
@@ -60,8 +61,7 @@ def resolve_templates(templates: str | Sequence[str]) -> list[str]:
     """
     if isinstance(templates, str):
         if templates not in TEMPLATE_SETS:
-            near = difflib.get_close_matches(templates, TEMPLATE_SETS, n=1)
-            hint = f" (did you mean '{near[0]}'?)" if near else ""
+            hint = did_you_mean(templates, TEMPLATE_SETS)
             raise ValueError(f"unknown template set '{templates}'; known: {', '.join(sorted(TEMPLATE_SETS))}{hint}")
         templates = TEMPLATE_SETS[templates]
     without = [template for template in templates if "{}" not in template]

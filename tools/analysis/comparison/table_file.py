@@ -1,6 +1,5 @@
 """The table file: which rows are compared on which data with which seeds, see docs/tables.md."""
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from clipplus.did_you_mean import did_you_mean
 
 _TABLE_KEYS = ("name", "title", "rows", "data", "seeds", "baseline", "budget_minutes")
 _ROW_KEYS = ("name", "config", "cfg_options", "start", "start_option")
@@ -211,9 +212,7 @@ def _check_keys(entry: Any, known: Iterable[str], needed: Iterable[str], where: 
 def _check_known(name: Any, known: Iterable[str], where: str, kind: str) -> None:
     names = list(known)
     if name not in names:
-        near = difflib.get_close_matches(str(name), names, n=1)
-        hint = f" (did you mean '{near[0]}'?)" if near else ""
-        raise ValueError(f"{where}: unknown {kind} '{name}'; known: {', '.join(names)}{hint}")
+        raise ValueError(f"{where}: unknown {kind} '{name}'; known: {', '.join(names)}{did_you_mean(name, names)}")
 
 
 def _checked_name(name: Any, where: str) -> str:
