@@ -8,16 +8,14 @@ less. Peak memory is the highest resident set above that of the inputs. Ratios a
 """
 
 import argparse
-import multiprocessing
 import statistics
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from measure import print_rows, write_rows
+from measure import in_own_process, peak_memory_mb, print_rows, write_rows
 from mmengine.registry import MODELS
 from torch import Tensor
 
@@ -26,19 +24,6 @@ import clipplus.losses  # noqa: F401 - registers the two
 WIDTH = 512
 BATCH_SIZES = (256, 512, 1024, 2048, 4096, 8192)
 LOSSES = {"softmax": "SoftmaxContrastiveLoss", "sigmoid": "SigmoidContrastiveLoss"}
-
-
-def resident_mb(field: str) -> float:
-    """Resident memory of this process now ('VmRSS') or at most since `forget_peak` ('VmHWM'), in MB."""
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise RuntimeError(f"/proc/self/status has no {field}")
-
-
-def forget_peak() -> None:
-    """Let 'VmHWM' begin anew at what is resident now."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def draw_inputs(batch_size: int) -> list[Tensor]:
@@ -64,27 +49,18 @@ def measure(loss: str, tile: int | None, batch_size: int, seconds: float) -> tup
     # The matrix library's workspaces belong to the process and not to the loss.
     step(draw_inputs(64))
     inputs = draw_inputs(batch_size)
-    forget_peak()
-    before = resident_mb("VmRSS")
     # Not timed: the first step pays for the pages that the system hands out.
-    step(inputs)
-    peak = resident_mb("VmHWM") - before
+    peak = peak_memory_mb(lambda: step(inputs))
     times = [step(inputs)]
     while sum(times) < seconds:
         times.append(step(inputs))
     return statistics.median(times), peak
 
 
-def in_own_process(*case: Any) -> tuple[float, float]:
-    """`measure`, with the memory of a fresh process. A fork: torch need not be imported again."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
-        return pool.submit(measure, *case).result()
-
-
 def compare(loss: str, batch_size: int, tile: int, seconds: float) -> dict[str, str | float]:
     """One row of the table."""
-    reference_s, reference_mb = in_own_process(loss, None, batch_size, seconds)
-    time_s, peak_mb = in_own_process(loss, tile, batch_size, seconds)
+    reference_s, reference_mb = in_own_process(measure, loss, None, batch_size, seconds)
+    time_s, peak_mb = in_own_process(measure, loss, tile, batch_size, seconds)
     return {
         "benchmark": "contrastive_losses",
         "case": f"{loss}, batch {batch_size}, tile {tile}",

@@ -7,12 +7,11 @@ gradients of both are compared in float64.
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 import torch
-from measure import in_own_process, peak_memory_mb, print_rows, write_rows
+from measure import in_own_process, peak_memory_mb, print_rows, return_freed_memory, write_rows
 from mmengine.registry import MODELS
 from torch import Tensor
 
@@ -56,23 +55,22 @@ def step(model: CLIPModel, batch: tuple[Tensor, Tensor]) -> float:
     return time.perf_counter() - start
 
 
-def measure_time(size: int, micro_batch: int | None) -> dict[str, float]:
+def measure_time(size: int, micro_batch: int | None) -> float:
     """Seconds of a step: the second of two."""
     model, batch = build(micro_batch), draw_batch(size, torch.float32)
-    return {"time_s": [step(model, batch) for _ in range(2)][-1]}
+    return [step(model, batch) for _ in range(2)][-1]
 
 
-def measure_memory(size: int, micro_batch: int | None) -> dict[str, float]:
-    """Megabytes that a step adds to the process."""
+def measure_memory(size: int, micro_batch: int | None) -> float:
+    """Megabytes that a step needs at its peak."""
+    return_freed_memory()
     model, batch = build(micro_batch), draw_batch(size, torch.float32)
     # Libraries and gradient buffers are there after a small step.
     step(model, (batch[0][:8], batch[1][:8]))
-    before = peak_memory_mb()
-    step(model, batch)
-    return {"peak_mb": peak_memory_mb() - before}
+    return peak_memory_mb(lambda: step(model, batch))
 
 
-def measure_gradients(size: int, micro_batch: int) -> dict[str, float]:
+def measure_gradients(size: int, micro_batch: int) -> float:
     """Largest difference of any gradient in float64, relative to the largest gradient."""
     batch, gradients = draw_batch(size, torch.float64), []
     for chunk in (None, micro_batch):
@@ -80,29 +78,24 @@ def measure_gradients(size: int, micro_batch: int) -> dict[str, float]:
         step(model, batch)
         gradients.append(torch.cat([parameter.grad.flatten() for parameter in model.parameters()]))
     plain, chunked = gradients
-    return {"gradient_difference": float((plain - chunked).abs().max() / plain.abs().max())}
+    return float((plain - chunked).abs().max() / plain.abs().max())
 
 
 def compare(size: int, micro_batch: int) -> dict[str, object]:
     """One row."""
-    seconds = [in_own_process(__file__, "time", size, chunk)["time_s"] for chunk in (micro_batch, None)]
-    peaks = [
-        in_own_process(__file__, "memory", size, chunk, exact_memory=True)["peak_mb"] for chunk in (micro_batch, None)
-    ]
+    seconds, reference_s = (in_own_process(measure_time, size, chunk) for chunk in (micro_batch, None))
+    peak_mb, reference_mb = (in_own_process(measure_memory, size, chunk) for chunk in (micro_batch, None))
     return {
         "benchmark": "micro_batch",
         "case": f"batch {size}, micro_batch {micro_batch}",
-        "time_ratio": seconds[0] / seconds[1],
-        "memory_ratio": peaks[0] / peaks[1],
-        "time_s": seconds[0],
-        "reference_s": seconds[1],
-        "peak_mb": peaks[0],
-        "reference_peak_mb": peaks[1],
-        **in_own_process(__file__, "gradients", size, micro_batch),
+        "time_ratio": seconds / reference_s,
+        "memory_ratio": peak_mb / reference_mb,
+        "time_s": seconds,
+        "reference_s": reference_s,
+        "peak_mb": peak_mb,
+        "reference_peak_mb": reference_mb,
+        "gradient_difference": in_own_process(measure_gradients, size, micro_batch),
     }
-
-
-MEASUREMENTS = {"time": measure_time, "memory": measure_memory, "gradients": measure_gradients}
 
 
 def main() -> None:
@@ -111,12 +104,7 @@ def main() -> None:
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[256, 1024, 4096])
     parser.add_argument("--micro-batch", type=int, default=64)
     parser.add_argument("--json", type=Path, help="write the rows here as well")
-    parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one:
-        function, *sizes = arguments.one
-        print(json.dumps(MEASUREMENTS[function](*sizes)))
-        return
     rows = [compare(size, arguments.micro_batch) for size in arguments.batch_sizes]
     print_rows(rows)
     print(f"largest gradient difference in float64: {max(row['gradient_difference'] for row in rows):.1e}")
