@@ -229,6 +229,14 @@ def test_changed_config_makes_results_stale_until_they_are_redone(comparison, ca
     assert table_row(capsys.readouterr().out, "better")[1:3] == ["54.00 ± 2.83", "2 of 2"]
 
 
+def test_what_watches_a_run_makes_no_result_stale(comparison, capsys) -> None:
+    comparison.run()
+    config = comparison.folder / "config.py"
+    config.write_text(config.read_text() + "default_hooks = dict(logger=dict(type='LoggerHook'))\n")
+    comparison.run("--print")
+    assert "stale" not in capsys.readouterr().out
+
+
 def test_failed_cell_shows_its_log_and_the_others_go_on(comparison, capsys) -> None:
     (comparison.folder / "orders" / "plain.fail").touch()
     assert comparison.run() == 1

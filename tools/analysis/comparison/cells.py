@@ -16,6 +16,9 @@ from comparison.table_file import Cell, Table
 
 ROOT = Path(__file__).resolve().parents[3]
 
+# What watches a run (files, logs, pictures) and does not change what it learns.
+_WATCHING = ("default_hooks", "log_level", "log_processor", "vis_backends", "visualizer", "work_dir")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -27,7 +30,7 @@ class Plan:
         options: config key -> value as text, without those that name a start's checkpoint.
         start: plan of the cell whose checkpoint this one starts from.
         start_options: config keys that get its path.
-        fingerprint: of the resolved config and of the start's.
+        fingerprint: of the resolved config, without what only watches the run, and of the start's.
         data_fingerprint: annotation file -> SHA-256 of its content (None: not there), for configs that name some.
     """
 
@@ -69,7 +72,8 @@ def _add_plan(table: Table, cell: Cell, plans: dict[Cell, Plan]) -> Plan:
     options = {key: _as_text(value) for key, value in values.items()}
     config = _resolve(path, options, row.start_options, where)
     # By way of JSON, so that a tuple and the list that a config dump makes of it are the same.
-    settings = json.loads(json.dumps(config.to_dict(), default=repr))
+    watched = {key: value for key, value in config.to_dict().items() if key not in _WATCHING}
+    settings = json.loads(json.dumps(watched, default=repr))
     origin = [start.fingerprint, sorted(row.start_options)] if start else None
     plan = Plan(
         cell, path, options, start, row.start_options, fingerprint([settings, origin]), _fingerprint_data(settings)
