@@ -12,17 +12,21 @@ from torch import nn
 _COMPILERS = {"darwin": "clang++", "win32": "cl"}
 
 
-def compile_blocks(blocks: Iterable[nn.Module]) -> None:
+def compile_blocks(blocks: Iterable[nn.Module], dynamic: bool | None = None) -> None:
     """Let every block be compiled when it is first called; state-dict keys stay as they are.
 
     Blocks rather than the whole tower: they are alike, so one is compiled and the others take its code.
+
+    Args:
+        blocks: modules of one class.
+        dynamic: torch.compile's: True compiles at once for every length (texts); None for the shapes that come first.
 
     Raises:
         FileNotFoundError: this machine cannot compile; the message names what is missing.
     """
     _require_compiler()
     for block in blocks:
-        block.compile()
+        block.compile(dynamic=dynamic)
 
 
 def _require_compiler() -> None:

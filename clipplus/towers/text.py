@@ -97,7 +97,7 @@ class CLIPTextTower(nn.Module):
                     f"text tower '{self.config.name}' ({type(text).__name__}) is not open_clip's own transformer: it "
                     "has no blocks to compile"
                 )
-            compile_blocks(text.transformer.resblocks)
+            compile_blocks(text.transformer.resblocks, dynamic=True)
         if pretrained is not None:
             self._load(pretrained)
         self.requires_grad_(not frozen)

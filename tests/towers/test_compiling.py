@@ -71,6 +71,20 @@ def test_compiled_text_tower_takes_rows_of_any_length() -> None:
             torch.testing.assert_close(compiled(tokens(length)), plain(tokens(length)), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
+def test_training_and_testing_with_texts_of_many_lengths_stays_within_the_limit_of_recompilation() -> None:
+    torch._dynamo.reset()
+    image, text = CLIPImageTower(VIT, compile=True), CLIPTextTower(VIT, compile=True)
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
+        for training in (True, False):
+            image.train(training), text.train(training)
+            with torch.set_grad_enabled(training):
+                for size in (3, 2):
+                    image(images()[:size])
+                    for length in (8, 16, 20, 24):
+                        text(tokens(length)[:size])
+
+
 @pytest.mark.parametrize("name", TOWERS)
 def test_state_dict_keys_stay_as_they_are(name: str) -> None:
     kind, config, _ = TOWERS[name]
