@@ -197,6 +197,19 @@ def test_results_carry_where_they_come_from(comparison) -> None:
     assert record["seconds"] == pytest.approx(sum(sitting["seconds"] for sitting in record["sittings"]))
 
 
+def test_page_names_the_annotations_of_each_data_set_and_no_other(comparison, capsys) -> None:
+    config = comparison.folder / "config.py"
+    (comparison.folder / "drawn.py").write_text(config.read_text().replace("ann_file='a.jsonl'", "split='train'"))
+    comparison.content["data"]["drawn"] = dict(config=str(comparison.folder / "drawn.py"), metrics=["set/top1"])
+    comparison.write()
+    comparison.run()
+    capsys.readouterr()
+    comparison.run("--print")
+    page = capsys.readouterr().out
+    assert "* annotations of small: a.jsonl " in page
+    assert "annotations of drawn" not in page
+
+
 def test_only_what_is_asked_for_runs_and_the_rest_is_marked(comparison, capsys) -> None:
     assert comparison.run("--only", "better/*/[01]") == 0
     printed = capsys.readouterr().out

@@ -116,11 +116,11 @@ def _origin(table: Table, records: Records, states: Mapping[Cell, str]) -> str:
         "machine": (_join(record.get("machine", {})) for record in records.values()),
     }
     for data in table.data:
-        facts[f"annotations of {data}"] = (
+        facts[f"annotations of {data}"] = [
             _join({name: str(digest)[:12] for name, digest in record["data_fingerprint"].items()})
             for cell, record in records.items()
             if cell.data == data and record.get("data_fingerprint")
-        )
+        ]
     bullets = [f"* {name}: {'; or '.join(values)}" for name, of in facts.items() if (values := sorted(set(of)))]
     text = "\n".join(lines)
     return f"{text}\n\n" + "\n".join(bullets) if bullets else text
