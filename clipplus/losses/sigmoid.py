@@ -91,7 +91,8 @@ class SigmoidContrastiveLoss(nn.Module):
         self.tile = tile
 
     def forward(self, image: Tensor, text: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-        """See `sigmoid_contrast`; computed in fp32 also under autocast, where bf16 logits would cost accuracy."""
+        """See `sigmoid_contrast`; computed in fp32 at least, also under autocast: bf16 logits would cost accuracy."""
         with torch.autocast(image.device.type, enabled=False):
-            image, text, bias = (part.to(scale.dtype) for part in (image, text, bias))
+            dtype = torch.promote_types(scale.dtype, torch.float32)
+            image, text, scale, bias = (part.to(dtype) for part in (image, text, scale, bias))
             return sigmoid_contrast(image, text, scale, bias, self.tile)

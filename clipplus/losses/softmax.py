@@ -112,7 +112,8 @@ class SoftmaxContrastiveLoss(nn.Module):
         self.smoothing, self.tile = smoothing, tile
 
     def forward(self, image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
-        """See `softmax_contrast`; computed in fp32 also under autocast, where bf16 logits would cost accuracy."""
+        """See `softmax_contrast`; computed in fp32 at least, also under autocast: bf16 logits would cost accuracy."""
         with torch.autocast(image.device.type, enabled=False):
-            image, text = image.to(scale.dtype), text.to(scale.dtype)
+            dtype = torch.promote_types(scale.dtype, torch.float32)
+            image, text, scale = (part.to(dtype) for part in (image, text, scale))
             return softmax_contrast(image, text, scale, self.smoothing, self.tile)

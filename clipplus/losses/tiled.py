@@ -26,7 +26,7 @@ def require_tile(tile: int | None) -> None:
     Raises:
         ValueError: `tile` is neither None nor a whole number of at least 1.
     """
-    if tile is not None and (not isinstance(tile, int) or tile < 1):
+    if tile is not None and (isinstance(tile, bool) or not isinstance(tile, int) or tile < 1):
         raise ValueError(f"tile must be None (dense) or a whole number of at least 1, got {tile!r}")
 
 

@@ -81,3 +81,11 @@ def test_logits_stay_fp32_under_autocast(tile: int | None) -> None:
     exact = loss(image, text, torch.tensor(100.0))
     with torch.autocast("cpu", torch.bfloat16):
         assert loss(image, text, torch.tensor(100.0)) == exact
+
+
+@pytest.mark.parametrize("tile", [None, 3])
+def test_a_bf16_model_is_contrasted_in_fp32(tile: int | None) -> None:
+    loss = MODELS.build(dict(type="SoftmaxContrastiveLoss", tile=tile))
+    inputs = [unit_rows(8, 16, 0), unit_rows(8, 16, 1), torch.tensor(10.0)]
+    half = [part.bfloat16() for part in inputs]
+    assert loss(*half) == loss(*(part.float() for part in half))

@@ -167,7 +167,7 @@ def fails(emoji, files, message, *options):
 def test_truncated_foreign_and_missing_packages_are_named(emoji, files, tmp_path):
     cut = tmp_path / "cut.tgz"
     cut.write_bytes(files[0].read_bytes()[:-40])
-    fails(emoji, (cut, *files[1:]), f"{cut}: not a whole npm package (.tgz), fetch it again")
+    fails(emoji, (cut, *files[1:]), f"{cut}: not a whole npm package (.tgz), delete it and fetch it again")
     fails(emoji, (files[1], *files[1:]), "names.tgz: filename 'package/icons.json' not found; expected an npm package")
     fails(emoji, (tmp_path / "no.tgz", *files[1:]), "no.tgz' does not exist")
 
@@ -223,10 +223,18 @@ def test_packages_fetched_before_are_not_fetched_again(emoji, files, monkeypatch
 @pytest.mark.parametrize(
     ("member", "content", "message"),
     [
-        ("icons.json", b'{"icons": {"rose": {"bo', "icons.tgz: package/icons.json is no whole JSON file, fetch"),
-        ("icons.json", b"\xff\xfe", "icons.tgz: package/icons.json is no whole JSON file, fetch"),
+        ("icons.json", b'{"icons": {"rose": {"bo', "icons.tgz: package/icons.json is no whole JSON file, delete"),
+        ("icons.json", b"\xff\xfe", "icons.tgz: package/icons.json is no whole JSON file, delete"),
         ("icons.json", ["rose"], "icons.tgz: icons.json must be an object with the drawings in 'icons'"),
         ("icons.json", {"icons": {"rose": {}}}, "every drawing in icons.json must have its SVG text in 'body'"),
+        (
+            "icons.json",
+            {"icons": {"rose": {"body": "", "width": "a"}}},
+            "icons.json must have its SVG text in 'body', and",
+        ),
+        ("icons.json", {"icons": {}, "aliases": {"rose": 3}}, "'aliases' in icons.json must be an object of objects"),
+        ("chars.json", {"1f339": ["rose"]}, "icons.tgz: chars.json must be an object from code points to names"),
+        ("info.json", {"prefix": "plain", "license": "MIT"}, "'license' in info.json must be an object, got 'MIT'"),
         ("chars.json", ["1f339"], "icons.tgz: chars.json must be an object from code points to names of drawings"),
         ("info.json", {}, "icons.tgz: 'prefix' in info.json must name a style (a-z, 0-9, dashes), got None"),
         ("package.json", {"name": "x"}, "icons.tgz: package.json must have 'name' and 'version'"),
@@ -242,7 +250,10 @@ def test_icon_packages_of_another_form_are_named(emoji, files, write_package, me
     [
         ("en/data.json", {"label": "rose"}, "names.tgz: en/data.json must be a list of objects with 'hexcode'"),
         ("en/data.json", [{"label": 5, "hexcode": "1F339"}], "en/data.json must be a list of objects with 'hexcode'"),
-        ("meta/groups.json", {"groups": []}, "names.tgz: meta/groups.json must be an object with 'groups'"),
+        ("en/data.json", [{"label": "rose", "hexcode": "1F339", "tags": None}], "with 'hexcode', 'label' and 'tags'"),
+        ("en/data.json", [], "emojibase-data: no entry with a group and a label (0 without a label)"),
+        ("meta/groups.json", {"groups": {"0": 1}, "subgroups": {}}, "must be an object with the names of 'groups'"),
+        ("meta/groups.json", {"groups": []}, "names.tgz: meta/groups.json must be an object with the names of"),
         ("package.json", [], "names.tgz: package.json must have 'name' and 'version'"),
     ],
 )
@@ -253,7 +264,7 @@ def test_name_packages_of_another_form_are_named(emoji, files, write_package, me
 
 def test_a_file_that_is_no_archive_is_named(emoji, files):
     files[0].write_text("<html>not found</html>")
-    fails(emoji, files, "icons.tgz: not a whole npm package (.tgz), fetch it again")
+    fails(emoji, files, "icons.tgz: not a whole npm package (.tgz), delete it and fetch it again")
 
 
 def test_aliases_in_a_circle_count_as_missing(emoji, files, write_package, capsys):

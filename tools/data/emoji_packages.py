@@ -63,7 +63,7 @@ def read_package(path: Path, members: Iterable[str]) -> dict[str, Any]:
             f"{path}: {error.args[0]}; expected an npm package (.tgz) with {', '.join(members)}"
         ) from error
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise ValueError(f"{path}: not a whole npm package (.tgz), fetch it again: {error}") from error
+        raise ValueError(f"{path}: not a whole npm package (.tgz), delete it and fetch it again: {error}") from error
     return contents
 
 
@@ -72,7 +72,7 @@ def _parse(content: bytes, where: str) -> Any:
         return json.loads(content)
     # Also what is not UTF-8 at all.
     except ValueError as error:
-        raise ValueError(f"{where} is no whole JSON file, fetch the package again: {error}") from error
+        raise ValueError(f"{where} is no whole JSON file, delete the package and fetch it again: {error}") from error
 
 
 def require_style_name(style: Any, what: str) -> None:
@@ -95,14 +95,29 @@ def read_icons(path: Path) -> dict[str, Any]:
     icons, npm = package["icons.json"], package["package.json"]
     if not isinstance(icons, dict) or not isinstance(icons.get("icons"), dict):
         raise ValueError(f"{path}: icons.json must be an object with the drawings in 'icons'")
-    if not all(isinstance(icon, dict) and isinstance(icon.get("body"), str) for icon in icons["icons"].values()):
-        raise ValueError(f"{path}: every drawing in icons.json must have its SVG text in 'body'")
-    if not isinstance(package["chars.json"], dict):
+    if not all(map(_is_icon, icons["icons"].values())):
+        raise ValueError(f"{path}: every drawing in icons.json must have its SVG text in 'body', and numbers as sizes")
+    aliases, chars = icons.get("aliases", {}), package["chars.json"]
+    if not isinstance(aliases, dict) or not all(map(_is_alias, aliases.values())):
+        raise ValueError(f"{path}: 'aliases' in icons.json must be an object of objects with 'parent'")
+    if not isinstance(chars, dict) or not all(isinstance(name, str) for name in chars.values()):
         raise ValueError(f"{path}: chars.json must be an object from code points to names of drawings")
     _require_version(npm, path)
     info = package["info.json"]
     require_style_name(info.get("prefix") if isinstance(info, dict) else None, f"{path}: 'prefix' in info.json")
+    for name in ("author", "license"):
+        if not isinstance(info.get(name, {}), dict):
+            raise ValueError(f"{path}: '{name}' in info.json must be an object, got {info[name]!r:.60}")
     return package
+
+
+def _is_icon(icon: Any) -> bool:
+    sizes = ("width", "height", "left", "top")
+    return (
+        isinstance(icon, dict)
+        and isinstance(icon.get("body"), str)
+        and all(isinstance(icon.get(size), int | float | None) for size in sizes)
+    )
 
 
 def read_names(path: Path) -> dict[str, Any]:
@@ -114,17 +129,26 @@ def read_names(path: Path) -> dict[str, Any]:
     package = read_package(path, NAME_MEMBERS)
     entries, meta = package["en/data.json"], package["meta/groups.json"]
     if not isinstance(entries, list) or not all(map(_is_entry, entries)):
-        raise ValueError(f"{path}: en/data.json must be a list of objects with 'hexcode' and 'label'")
-    if not isinstance(meta, dict) or not all(isinstance(meta.get(name), dict) for name in ("groups", "subgroups")):
-        raise ValueError(f"{path}: meta/groups.json must be an object with 'groups' and 'subgroups'")
+        raise ValueError(f"{path}: en/data.json must be a list of objects with 'hexcode', 'label' and 'tags'")
+    if not isinstance(meta, dict) or not all(map(_is_names, map(meta.get, ("groups", "subgroups")))):
+        raise ValueError(f"{path}: meta/groups.json must be an object with the names of 'groups' and 'subgroups'")
     _require_version(package["package.json"], path)
     return package
+
+
+def _is_alias(alias: Any) -> bool:
+    return isinstance(alias, dict) and isinstance(alias.get("parent"), str)
+
+
+def _is_names(names: Any) -> bool:
+    return isinstance(names, dict) and all(isinstance(name, str) for name in names.values())
 
 
 def _is_entry(entry: Any) -> bool:
     if not isinstance(entry, dict) or not isinstance(entry.get("hexcode"), str):
         return False
-    return isinstance(entry.get("label"), str | None)
+    label, tags = entry.get("label"), entry.get("tags", [])
+    return isinstance(label, str | None) and isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)
 
 
 def _require_version(npm: Any, path: Path) -> None:
@@ -182,7 +206,7 @@ def list_things(names: dict[str, Any]) -> tuple[list[Thing], int]:
         names: emojibase's members, see `NAME_MEMBERS`.
 
     Raises:
-        ValueError: two things with one label.
+        ValueError: two things with one label, or nothing but unlabelled entries.
     """
     groups, subgroups = names["meta/groups.json"]["groups"], names["meta/groups.json"]["subgroups"]
     things: dict[str, Thing] = {}
@@ -205,6 +229,8 @@ def list_things(names: dict[str, Any]) -> tuple[list[Thing], int]:
         keywords = tuple(word for word in entry.get("tags", ()) if word != label)
         subgroup = subgroups.get(str(entry.get("subgroup")), "")
         things[label] = Thing(label, keywords, group, subgroup, entry.get("emoji", ""), hexcode, file)
+    if not things:
+        raise ValueError(f"emojibase-data: no entry with a group and a label ({unlabelled} without a label)")
     return list(things.values()), unlabelled
 
 
