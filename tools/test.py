@@ -14,8 +14,8 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from clipplus.checkpoints.atomic import written_aside
+from clipplus.engine import run_provenance
 from clipplus.engine.launch import add_run_arguments, append_hook, build_runner, load_config, run_tool
-from clipplus.version import __version__
 from clipplus.visualization import save_predictions
 
 
@@ -61,8 +61,8 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     if is_main_process():
         if arguments.out:
             record = dict(
-                metrics=metrics, config=arguments.config, checkpoint=arguments.checkpoint, clipplus=__version__,
-                seed=runner.seed,
+                metrics=metrics, config=arguments.config, checkpoint=arguments.checkpoint,
+                provenance=run_provenance(runner), config_text=config.pretty_text,
             )  # fmt: skip
             with written_aside(Path(arguments.out)) as partial:
                 partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

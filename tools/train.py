@@ -14,7 +14,14 @@ from pathlib import Path
 from mmengine.config import Config
 
 from clipplus.engine.dry_run import dry_run
-from clipplus.engine.launch import add_run_arguments, build_runner, load_config, log_to_tensorboard, run_tool
+from clipplus.engine.launch import (
+    add_run_arguments,
+    build_runner,
+    load_config,
+    log_to_tensorboard,
+    resume_from,
+    run_tool,
+)
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -46,15 +53,12 @@ def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
 
     Raises:
         FileNotFoundError: a checkpoint to resume from that does not exist.
-        ValueError: --auto-scale-lr without a base batch size.
+        ValueError: a checkpoint to resume from that is damaged; --auto-scale-lr without a base batch size.
     """
     if arguments.resume:
-        config.resume = True
-        config.load_from = None
-        if arguments.resume != "auto":
-            if not Path(arguments.resume).is_file():
-                raise FileNotFoundError(f"--resume: checkpoint {arguments.resume} does not exist")
-            config.load_from = arguments.resume
+        if arguments.resume != "auto" and not Path(arguments.resume).is_file():
+            raise FileNotFoundError(f"--resume: checkpoint {arguments.resume} does not exist")
+        resume_from(config, arguments.resume)
     if arguments.amp:
         config.optim_wrapper.type = "AutoAmpOptimWrapper"
         for option in ("loss_scale", "dtype"):

@@ -61,12 +61,13 @@ def _allowed_globals() -> list[Any]:
     ]
 
 
-def load_restricted(path: str | Path, map_location: Any = "cpu") -> Any:
+def load_restricted(path: str | Path, map_location: Any = "cpu", mmap: bool = False) -> Any:
     """The content of a PyTorch checkpoint file, running nothing that the file brings along.
 
     Args:
         path: a file written by `torch.save` (mmengine's checkpoints among them).
         map_location: as in `torch.load`.
+        mmap: read tensors only when they are used, for those who want the rest.
 
     Returns:
         What was saved; mmengine's scalar histories come back as fresh `HistoryBuffer`s. `meta['config']`, which
@@ -82,7 +83,7 @@ def load_restricted(path: str | Path, map_location: Any = "cpu") -> Any:
         raise FileNotFoundError(f"checkpoint {path} does not exist")
     try:
         with safe_globals(_allowed_globals()):
-            content = _restore_buffers(torch.load(path, map_location=map_location, weights_only=True))
+            content = _restore_buffers(torch.load(path, map_location=map_location, weights_only=True, mmap=mmap))
     except UnpicklingError as error:
         raise ValueError(_refusal(path, error)) from None
     # Broken files make torch and the zip reader raise nearly anything; whatever it is, the file is unreadable.

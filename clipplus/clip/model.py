@@ -17,7 +17,6 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from clipplus.clip.chunks import encode_in_chunks, require_independent_rows
-from clipplus.losses import require_finite
 from clipplus.losses.gather import is_distributed
 from clipplus.text import build_tokenizer
 from clipplus.towers import CLIPImageTower, CLIPTextTower
@@ -76,10 +75,12 @@ class CLIPModel(BaseModel):
             bias = start.get("logit_bias", -10.0) if init_bias is None else init_bias
             self.logit_bias = nn.Parameter(torch.tensor(float(bias)))
         self._warned_single = False
+        # Read by NonFiniteHook: it names the samples whose rows are not finite.
+        self.rows_behind_loss: tuple[Tensor, ...] = ()
         self.micro_batch = micro_batch
         if micro_batch is not None:
-            if micro_batch < 1:
-                raise ValueError(f"micro_batch must be at least 1 pair, got {micro_batch}")
+            if isinstance(micro_batch, bool) or not isinstance(micro_batch, int) or micro_batch < 1:
+                raise ValueError(f"micro_batch must be None or a whole number of at least 1 pair, got {micro_batch!r}")
             require_independent_rows(self)
 
     def init_weights(self) -> None:
@@ -105,14 +106,13 @@ class CLIPModel(BaseModel):
             data_samples: the host's own samples, when the batch comes from a host's data set.
             mode: 'loss' -> dict of terms; 'predict' -> list of samples with embeddings; 'tensor' -> normalised
                 (image (B, E), text (M, E) or None).
-            **extra: what else travels with the batch: `keys` (names in messages), `texts`.
+            **extra: what else travels with the batch: `keys` (NonFiniteHook names samples by them), `texts`.
 
         Raises:
             ValueError: unknown mode, or a training batch without exactly one caption per image.
-            FloatingPointError: a loss term that is not finite.
         """
         if mode == "loss":
-            return self.loss(inputs, tokens, counts, extra.get("keys"))
+            return self.loss(inputs, tokens, counts)
         if mode == "predict":
             return self.predict(inputs, tokens, counts, ids, data_samples, extra.get("texts"))
         if mode == "tensor":
@@ -130,9 +130,7 @@ class CLIPModel(BaseModel):
     def _encode(self, tower: nn.Module, rows: Tensor) -> Tensor:
         return tower(rows) if self.micro_batch is None else encode_in_chunks(tower, rows, self.micro_batch)
 
-    def loss(
-        self, inputs: Tensor, tokens: Tensor | None, counts: Tensor | None, keys: list[str] | None = None
-    ) -> dict[str, Tensor]:
+    def loss(self, inputs: Tensor, tokens: Tensor | None, counts: Tensor | None) -> dict[str, Tensor]:
         """`loss_contrast`, and the current `scale` for the log."""
         if tokens is None or len(tokens) != len(inputs) or (counts is not None and len(counts) != len(tokens)):
             raise ValueError(
@@ -145,15 +143,14 @@ class CLIPModel(BaseModel):
         scale = self.logit_scale.exp()
         bias = (self.logit_bias,) if hasattr(self, "logit_bias") else ()
         terms = {"loss_contrast": self.contrast(image, text, scale, *bias)}
-        require_finite(terms, (image, text), keys)
+        self.rows_behind_loss = (image.detach(), text.detach())
         return {**terms, "scale": scale.detach()}
 
     def _warn_single(self, pairs: int) -> None:
         if pairs == 1 and not is_distributed() and not self._warned_single:
             self._warned_single = True
             print_log(
-                "the batch has one pair: a contrast needs others to compare with, and its loss is 0 "
-                "(raise train_dataloader.batch_size)",
+                "the batch has one pair: a contrast needs others to compare with (raise train_dataloader.batch_size)",
                 logger="current",
                 level=logging.WARNING,
             )

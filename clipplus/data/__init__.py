@@ -2,7 +2,7 @@
 
 from clipplus.data.caption_dataset import CaptionDataset
 from clipplus.data.collate import caption_collate
-from clipplus.data.keyed_dataset import KeyedDataset, quiet_worker
+from clipplus.data.keyed_dataset import KeyedDataset, next_batch, quiet_worker
 from clipplus.data.named_classes import NamedClasses
 from clipplus.data.order import EpochOrder, GlobalBatches
 from clipplus.data.shapes import ShapesDataset
@@ -19,5 +19,6 @@ __all__ = [
     "ShapesDataset",
     "TokenizeCaptions",
     "caption_collate",
+    "next_batch",
     "quiet_worker",
 ]

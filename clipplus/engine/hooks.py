@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import torch
+from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -12,6 +13,7 @@ from mmengine.registry import HOOKS
 from torch import nn
 
 from clipplus.checkpoints import rename_for
+from clipplus.engine.provenance import run_provenance
 from clipplus.towers import TowerConfig, check_activation
 from clipplus.version import __version__
 
@@ -51,17 +53,30 @@ class CheckpointContractHook(Hook):
     """What our checkpoints say about themselves, and what a loaded one must contain.
 
     Saving adds `meta['clipplus']`: version, the model's config as plain data (so that `clipplus.load` needs no config
-    file and executes none) and its activation. Loading compares keys and shapes with the model, since mmengine only
+    file and executes none), its activation, and `provenance` (see `run_provenance`; code and data as they were when the
+    run began). Loading compares keys and shapes with the model, since mmengine only
     warns, and a model that kept its random weights would be evaluated without a word. Files with other prefixes before
     open_clip's keys (or none: open_clip's own files) are renamed.
     """
 
     priority = "VERY_HIGH"
 
+    def __init__(self) -> None:
+        self._provenance: dict[str, Any] | None = None
+
+    def before_run(self, runner: Any) -> None:
+        """Look where the run comes from, before anybody changes a file."""
+        if is_main_process():
+            self._provenance = run_provenance(runner)
+
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Add the record."""
         tower = getattr(unwrapped(runner.model), "image_tower", None)
-        record: dict[str, Any] = {"version": __version__, "model": runner.cfg.model.to_dict()}
+        record: dict[str, Any] = {
+            "version": __version__,
+            "model": runner.cfg.model.to_dict(),
+            "provenance": self._provenance or run_provenance(runner),
+        }
         if tower is not None:
             record["quick_gelu"] = tower.config.quick_gelu
         checkpoint["meta"]["clipplus"] = record

@@ -13,10 +13,14 @@ from typing import Literal
 import torch
 import torch.distributed as dist
 from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.dist import broadcast_object_list, get_rank, init_dist
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from mmengine.utils.dl_utils import set_multi_processing
 
 from clipplus.did_you_mean import did_you_mean
+from clipplus.engine.latest import latest_checkpoint, numbered_checkpoints, require_whole
+from clipplus.engine.run_checkpoint import CheckpointNotSavedError
 
 # Read by mmengine's Runner from the config itself, not from its arguments.
 _READ_BY_RUNNER = ("activation_checkpointing", "compile", "efficient_conv_bn_eval", "find_unused_parameters", "sync_bn",
@@ -89,14 +93,71 @@ def run_tool(main: Callable[[], object]) -> None:
     """
     try:
         main()
-    except (FileNotFoundError, FloatingPointError, ValueError) as error:
+    except SystemExit:
+        # Asked to stop (exit code 85): as orderly an end as any other.
+        _leave_processes()
+        raise
+    except (CheckpointNotSavedError, FileNotFoundError, FloatingPointError, ValueError) as error:
         if os.environ.get("CLIPPLUS_TRACEBACK"):
             raise
         sys.stderr.write(f"error: {error}\n(CLIPPLUS_TRACEBACK=1 shows where it came from)\n")
         sys.exit(2)
+    _leave_processes()
+
+
+def _leave_processes() -> None:
     # Gloo's threads, left to the interpreter's exit, abort a process that has done its work now and then.
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def resume_from(config: Config, checkpoint: str) -> None:
+    """Make a training go on from a checkpoint, on all ranks the same.
+
+    Args:
+        config: of the training; `resume` and `load_from` are set.
+        checkpoint: a path, or 'auto' for the newest whole one of the work directory (a fresh start if there is none).
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is damaged, or all checkpoints of the work directory are.
+    """
+    found: list[str | None] = [None, None]
+    _start_all_processes(config)
+    if get_rank() == 0:
+        try:
+            found[0] = _find_checkpoint(Path(config.work_dir), checkpoint)
+        except (FileNotFoundError, ValueError) as error:
+            found[1] = str(error)
+    broadcast_object_list(found)
+    if found[1] is not None:
+        raise ValueError(f"--resume: {found[1]}")
+    # mmengine's own search, which `resume` without `load_from` stands for, takes damaged files.
+    config.resume, config.load_from = found[0] is not None, found[0]
+
+
+def _find_checkpoint(work_dir: Path, checkpoint: str) -> str | None:
+    if checkpoint != "auto":
+        path = Path(checkpoint).expanduser()
+        require_whole(path)
+        return str(path)
+    newest = latest_checkpoint(work_dir)
+    damaged = numbered_checkpoints(work_dir)
+    if newest is None and damaged:
+        raise ValueError(
+            f"none of the {len(damaged)} checkpoints in {work_dir} can be read ({damaged[-1].name}, ...): remove them "
+            "to start anew"
+        )
+    return None if newest is None else str(newest)
+
+
+def _start_all_processes(config: Config) -> None:
+    """What the Runner would do later, with the same settings: ranks must agree before it is built."""
+    if config.get("launcher", "none") == "none" or dist.is_initialized():
+        return
+    environment = config.get("env_cfg") or {}
+    set_multi_processing(**environment.get("mp_cfg", {}), distributed=True)
+    init_dist(config.launcher, **environment.get("dist_cfg", {}))
 
 
 def build_runner(config: Config) -> Runner:

@@ -5,12 +5,13 @@ mmengine's `CheckpointLoader`.
 """
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlparse
 
 import torch
-from mmengine.dist import all_gather_object, get_local_rank
+from mmengine.dist import all_gather_object
 from mmengine.runner import CheckpointLoader
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -48,7 +49,7 @@ def load_from_restricted_url(filename: str, map_location: Any = None) -> Any:
     name = f"{hashlib.sha256(filename.encode()).hexdigest()[:16]}-{Path(urlparse(filename).path).name}"
     target = Path(torch.hub.get_dir()) / "checkpoints" / name
     failure = ""
-    if get_local_rank() == 0 and not target.is_file():
+    if int(os.environ.get("LOCAL_RANK", "0")) == 0 and not target.is_file():
         try:
             _download(filename, target)
         # Whatever went wrong, the other ranks must hear of it before they wait for the file.

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import broadcast, get_rank, get_world_size
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.registry import LOOPS
@@ -13,7 +13,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
-from clipplus.data import GlobalBatches, KeyedDataset
+from clipplus.data import GlobalBatches, KeyedDataset, next_batch
 from clipplus.data.seeding import seed_step
 from clipplus.towers.batch_norm import training_batch_norms
 
@@ -28,7 +28,10 @@ class StepLoop(EpochBasedTrainLoop):
     BatchNorm excepted, which a warning names on several ranks).
 
     It is an `EpochBasedTrainLoop` because hosts' hooks ask for one. After an update with all its hooks it calls the
-    hook point `after_step`, the only place where everything agrees on the position.
+    hook point `after_step`, the only place where everything agrees on the position. When anything ends it early it
+    calls `after_failure(error)`.
+
+    Resumed at a position where a validation is due, it validates first: checkpoints are saved before.
 
     Args:
         runner: mmengine's Runner.
@@ -37,6 +40,9 @@ class StepLoop(EpochBasedTrainLoop):
         max_epochs: length of the training; or
         max_iters: its length in updates.
         val_interval: validate every so many epochs (with `max_epochs`) or updates (with `max_iters`), and at the end.
+
+    Attributes:
+        last_val: the update after which the newest validation was done.
 
     Raises:
         ValueError: not exactly one of `max_epochs` and `max_iters`; accumulation for a model whose loss couples the
@@ -66,6 +72,7 @@ class StepLoop(EpochBasedTrainLoop):
         self.accumulation = _accumulation(runner.optim_wrapper)
         self.batches.set_accumulation(self.accumulation)
         self.by_epoch = max_iters is None
+        self.last_val: int | None = None
         epochs = max_epochs if max_iters is None else math.ceil(max_iters / len(self.batches))
         super().__init__(runner, loader, max_epochs=epochs, val_interval=val_interval)
         if max_iters is not None:
@@ -95,9 +102,19 @@ class StepLoop(EpochBasedTrainLoop):
 
     def run(self) -> Any:
         """Train from the current update (0, or where a checkpoint left off) to the last."""
+        try:
+            self._run()
+        except BaseException as error:
+            self.runner.call_hook("after_failure", error=error)
+            raise
+        return self.runner.model
+
+    def _run(self) -> None:
         self._take_position()
         self._warn_of_batch_norm()
         self.runner.call_hook("before_train")
+        if self._iter > 0 and self.last_val != self._iter:
+            self._validate_if_due()
         batches = iter(self.dataloader)
         try:
             self._train(batches)
@@ -105,9 +122,7 @@ class StepLoop(EpochBasedTrainLoop):
             # Workers ignore SIGTERM (`quiet_worker`): left to the interpreter's exit, they would keep the run alive.
             if hasattr(batches, "_shutdown_workers"):
                 batches._shutdown_workers()
-        self._report_bad_samples()
         self.runner.call_hook("after_train")
-        return self.runner.model
 
     def _train(self, batches: Iterator[Any]) -> None:
         """All updates from the current one to the last."""
@@ -116,15 +131,13 @@ class StepLoop(EpochBasedTrainLoop):
             if fresh_epoch:
                 self.runner.call_hook("before_train_epoch")
                 self.runner.model.train()
-            self.run_iter(self._iter % len(self.batches), [next(batches) for _ in range(self.accumulation)])
+            self.run_iter(self._iter % len(self.batches), [next_batch(batches) for _ in range(self.accumulation)])
             fresh_epoch = self._iter % len(self.batches) == 0
             if fresh_epoch:
                 self.runner.call_hook("after_train_epoch")
                 self._epoch += 1
             self.runner.call_hook("after_step")
-            if self._validation_due(fresh_epoch):
-                self.runner.val_loop.run()
-                self.runner.model.train()
+            self._validate_if_due()
 
     def _take_position(self) -> None:
         """Hand the run's seed and position to everything that depends on them; a resume may have changed both."""
@@ -154,18 +167,31 @@ class StepLoop(EpochBasedTrainLoop):
         self.runner.call_hook("after_train_iter", batch_idx=idx, data_batch=data_batch[-1], outputs=mean)
         self._iter += 1
 
-    def _validation_due(self, epoch_ended: bool) -> bool:
+    def _validate_if_due(self) -> None:
+        if self.validation_due():
+            self._share_buffers()
+            self.runner.val_loop.run()
+            self.last_val = self._iter
+            self.runner.model.train()
+
+    def _share_buffers(self) -> None:
+        """Give all ranks the running statistics of the first one, as a checkpoint does.
+
+        DDP shares them when the next update begins; validation, in between, would use each rank's own.
+        """
+        if get_world_size() > 1:
+            for buffer in self.runner.model.buffers():
+                broadcast(buffer)
+
+    def validation_due(self) -> bool:
+        """Whether the current position is one to validate at."""
         if self.runner.val_loop is None:
             return False
         finished = self._iter >= self._max_iters or self.stop_training
         if self.by_epoch:
+            epoch_ended = self._iter % len(self.batches) == 0
             return epoch_ended and (self._epoch % self.val_interval == 0 or finished)
         return self._iter % self.val_interval == 0 or finished
-
-    def _report_bad_samples(self) -> None:
-        bad = self.dataloader.dataset.bad_samples
-        if bad:
-            print_log(f"{len(bad)} unreadable samples were replaced in this run: indices {bad[:20]}", logger="current")
 
 
 def _accumulation(optim_wrapper: Any) -> int:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from clipplus.evaluation.loaders import dataset_of
+from clipplus.evaluation.loaders import readable_size
 from clipplus.evaluation.set_metric import sample_field
 
 
@@ -75,12 +75,12 @@ def extract_features(model: BaseModel, loader: DataLoader, where: str) -> Labell
     own = [
         labelled_record(sample, where)
         for batch in tqdm(loader, where, disable=not is_main_process() or len(loader) < 20)
+        if batch is not None
         for sample in model.test_step(batch)
     ]
     # Samplers pad the shares of ranks to equal lengths: ids tell which samples are repeated.
     by_id = {record["sample_id"]: record for records in all_gather_object(own) for record in records}
-    if len(by_id) != len(dataset_of(loader)):
-        raise RuntimeError(
-            f"{where} has {len(dataset_of(loader))} samples, but {len(by_id)} different sample ids arrived"
-        )
+    size = readable_size(loader)
+    if len(by_id) != size:
+        raise RuntimeError(f"{where} has {size} samples, but {len(by_id)} different sample ids arrived")
     return stack_records([by_id[key] for key in sorted(by_id)])

@@ -1,6 +1,6 @@
 """Losses that several methods use, exact over ranks."""
 
-from clipplus.losses.finite import require_finite
+from clipplus.losses.finite import non_finite_rows
 from clipplus.losses.gather import gather_rows, global_loss
 from clipplus.losses.sigmoid import SigmoidContrastiveLoss, sigmoid_contrast
 from clipplus.losses.softmax import SoftmaxContrastiveLoss, softmax_contrast
@@ -10,7 +10,7 @@ __all__ = [
     "SoftmaxContrastiveLoss",
     "gather_rows",
     "global_loss",
-    "require_finite",
+    "non_finite_rows",
     "sigmoid_contrast",
     "softmax_contrast",
 ]

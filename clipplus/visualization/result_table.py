@@ -12,7 +12,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop
 
 from clipplus.checkpoints.atomic import written_aside
-from clipplus.version import __version__
+from clipplus.engine import run_provenance
 
 Baselines = Mapping[str, Mapping[str, float]]
 
@@ -41,8 +41,10 @@ def format_results(metrics: Mapping[str, float], baselines: Baselines) -> str:
 class ResultTableHook(Hook):
     """Logs one table after a training (its last validation) and after a test; writes it into the work directory.
 
-    `results.md` is the table, `results.json` the same numbers with where they come from (`source` is 'val' or
-    'test'). A later run in the same work directory replaces both.
+    `results.md` is the table, `results.json` the same numbers with where they come from: `source` is 'val' or 'test',
+    `checkpoint` the file whose weights were evaluated (of a training by its name in the work directory; None when the
+    weights of the last validation were not saved), `provenance` as in `run_provenance`, `config_text` the whole config.
+    A later run in the same work directory replaces both.
 
     Args:
         baselines: column name -> `{'<set>/<metric>': percent}`, e.g. `{'chance': {'shapes/top1': 1.25}}`.
@@ -64,11 +66,19 @@ class ResultTableHook(Hook):
                 )
             self.baselines[name] = {key: float(value) for key, value in values.items()}
         self._last_validation: dict[str, float] | None = None
+        self._validated_at = -1
+        self._provenance: dict[str, Any] | None = None
+
+    def before_run(self, runner: Any) -> None:
+        """Look where the run comes from, before anybody changes a file."""
+        if is_main_process():
+            self._provenance = run_provenance(runner)
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Remember the newest validation; a baseline that does not fit shows before hours are spent."""
         self._check(runner, metrics or {}, "test")
         self._last_validation = metrics
+        self._validated_at = _updates_so_far(runner)
 
     def after_train(self, runner: Any) -> None:
         """The table of the last validation."""
@@ -101,17 +111,24 @@ class ResultTableHook(Hook):
             source=source,
             iteration=_updates_so_far(runner),
             config=runner.cfg.filename,
-            checkpoint=runner._load_from if source == "test" else None,
-            seed=runner.seed,
-            clipplus=__version__,
+            checkpoint=runner._load_from if source == "test" else self._validated_file(runner),
             metrics={key: float(value) for key, value in metrics.items()},
             baselines=self.baselines,
+            provenance=self._provenance or run_provenance(runner),
+            config_text=runner.cfg.pretty_text,
         )
         folder = Path(runner.work_dir)
         for name, text in (("results.md", table), ("results.json", json.dumps(record, indent=2))):
             with written_aside(folder / name) as partial:
                 partial.write_text(text + "\n", encoding="utf-8")
         print_log(f"results ({source}), also in {folder / 'results.md'}:\n{table}", logger="current")
+
+    def _validated_file(self, runner: Any) -> str | None:
+        """The newest checkpoint, when the training ended with the weights that were validated."""
+        pointer = Path(runner.work_dir) / "last_checkpoint"
+        if self._validated_at != _updates_so_far(runner) or not pointer.is_file():
+            return None
+        return Path(pointer.read_text(encoding="utf-8").strip()).name
 
 
 def _updates_so_far(runner: Any) -> int:

@@ -4,8 +4,10 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
-    contract=dict(type='CheckpointContractHook'))
+    checkpoint=dict(type='RunCheckpointHook', interval=1, max_keep_ckpts=2),
+    contract=dict(type='CheckpointContractHook'),
+    non_finite=dict(type='NonFiniteHook'),
+    bad_samples=dict(type='BadSampleHook'))
 
 env_cfg = dict(
     cudnn_benchmark=False,

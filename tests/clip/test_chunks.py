@@ -108,5 +108,5 @@ def test_chunks_with_a_training_batch_norm_are_refused() -> None:
 
 
 def test_chunks_of_no_pair_are_refused() -> None:
-    with pytest.raises(ValueError, match="micro_batch must be at least 1 pair, got 0"):
+    with pytest.raises(ValueError, match="whole number of at least 1 pair, got 0"):
         build(micro_batch=0)

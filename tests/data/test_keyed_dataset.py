@@ -69,6 +69,40 @@ def test_too_many_bad_samples_stop_the_run_and_are_named() -> None:
         dataset[(0, 5)]
 
 
+def test_evaluation_skips_and_lists_unreadable_samples_within_the_bound() -> None:
+    dataset = KeyedDataset(Drawing(10, bad=(2, 5)), on_bad_sample="skip", max_bad_fraction=0.1)
+    assert dataset[1] is not None
+    assert dataset[2] is None
+    assert dataset.bad_records() == [{"index": 2, "key": "img_2", "error": "OSError"}]
+    with pytest.raises(RuntimeError, match=r"2 of 10 samples cannot be read, allowed are 1 .* 'img_5'"):
+        dataset[5]
+    dataset.forget_bad_samples()
+    assert dataset.bad_samples == []
+
+
+def test_training_does_not_skip() -> None:
+    with pytest.raises(ValueError, match="on_bad_sample='skip' is for evaluation"):
+        KeyedDataset(Drawing(4), on_bad_sample="skip")[(0, 1)]
+
+
+def test_marks_of_an_earlier_part_of_the_run_count_towards_the_bound() -> None:
+    first = KeyedDataset(Drawing(10, bad=(2, 5)), on_bad_sample="replace", max_bad_fraction=0.1)
+    first[(0, 2)]
+    assert (first.agree(), first.agree()) == (1, 0)
+    second = KeyedDataset(Drawing(10, bad=(2, 5)), on_bad_sample="replace", max_bad_fraction=0.1)
+    second.mark(first.marks)
+    assert second.agree() == 1
+    with pytest.raises(RuntimeError, match="2 of 10 samples cannot be read"):
+        second[(0, 5)]
+
+
+def test_agreement_refuses_what_single_processes_could_not_see() -> None:
+    dataset = KeyedDataset(Drawing(10), on_bad_sample="replace", max_bad_fraction=0.1)
+    dataset.mark({3: 1, 7: 2})
+    with pytest.raises(RuntimeError, match=r"2 of 10 samples cannot be read, allowed are 1 .*; one is 'img_7'"):
+        dataset.agree()
+
+
 def test_raise_is_the_default_and_passes_the_error_on() -> None:
     with pytest.raises(OSError, match="truncated file"):
         KeyedDataset(Drawing(4, bad=(1,)))[1]
@@ -77,8 +111,8 @@ def test_raise_is_the_default_and_passes_the_error_on() -> None:
 def test_empty_data_and_unknown_policy_are_refused() -> None:
     with pytest.raises(ValueError, match="Drawing is empty: check its ann_file"):
         KeyedDataset(Drawing(0))
-    with pytest.raises(ValueError, match="on_bad_sample must be 'raise' or 'replace', got 'skip'"):
-        KeyedDataset(Drawing(4), on_bad_sample="skip")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="on_bad_sample must be 'raise', 'replace' or 'skip', got 'ignore'"):
+        KeyedDataset(Drawing(4), on_bad_sample="ignore")  # type: ignore[arg-type]
 
 
 def test_meta_information_is_forwarded() -> None:

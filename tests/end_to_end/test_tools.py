@@ -326,7 +326,7 @@ def test_two_ranks_evaluate_like_one(
 @pytest.mark.parametrize(
     ("option", "message", "code"),
     [
-        ("optim_wrapper.optimizer.lr=1e30", "error: loss term 'loss_contrast' is nan at step", 2),
+        ("optim_wrapper.optimizer.lr=1e30", "error: updates skipped in a row: 5 (max_in_a_row=5); the last", 2),
         ("train_dataloader.dataset.max_bad_fraction=0.0", "1 of 48 samples cannot be read", 1),
     ],
 )

@@ -1,25 +1,17 @@
-"""A non-finite loss stops the run with names."""
+"""Which samples a non-finite loss comes from."""
 
-import pytest
 import torch
 
-from clipplus.losses import require_finite
+from clipplus.losses import non_finite_rows
 
 
-def test_names_the_term_and_the_samples_with_bad_rows() -> None:
-    rows = torch.zeros(3, 2)
-    rows[1, 0] = float("nan")
-    terms = {"contrast": torch.tensor(float("nan")), "other": torch.tensor(2.31)}
-    with pytest.raises(
-        FloatingPointError, match=r"'contrast' is nan at step .* \(samples 'b'\); finite terms: other 2.31"
-    ):
-        require_finite(terms, (torch.zeros(3, 4), rows), ["a", "b", "c"])
+def test_names_the_rows_that_are_bad_in_any_tensor() -> None:
+    image, text = torch.zeros(4, 3), torch.zeros(4, 2, 5)
+    image[1, 0] = float("nan")
+    text[3, 1, 4] = float("-inf")
+    assert non_finite_rows((image, text)) == [1, 3]
 
 
-def test_names_the_whole_batch_when_all_rows_are_finite() -> None:
-    with pytest.raises(FloatingPointError, match=r"samples row 0, row 1\)"):
-        require_finite({"contrast": torch.tensor(float("inf"))}, (torch.zeros(2, 4),), None)
-
-
-def test_finite_terms_pass() -> None:
-    require_finite({"contrast": torch.tensor(1.0)}, (torch.zeros(2, 4),), ["a", "b"])
+def test_finite_rows_and_no_rows_name_nobody() -> None:
+    assert non_finite_rows((torch.zeros(3, 4),)) == []
+    assert non_finite_rows(()) == []

@@ -60,7 +60,20 @@ def test_a_training_reports_its_last_validation_once(tmp_path):
     record = json.loads((tmp_path / "results.json").read_text())
     assert record["metrics"] == METRICS
     assert record["baselines"] == BASELINES
-    assert (record["source"], record["iteration"], record["seed"], record["checkpoint"]) == ("val", 500, 3, None)
+    assert (record["source"], record["iteration"], record["provenance"]["seed"]) == ("val", 500, 3)
+    assert record["checkpoint"] is None
+
+
+def test_a_training_names_the_checkpoint_that_it_validated(tmp_path):
+    hook, loop = ResultTableHook(), AfterUpdates()
+    run = runner(tmp_path, loop)
+    (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_5.pth"))
+    hook.after_val_epoch(run, METRICS)
+    hook.after_train(run)
+    assert json.loads((tmp_path / "results.json").read_text())["checkpoint"] == "epoch_5.pth"
+    loop.iter = 600
+    hook.after_train(run)
+    assert json.loads((tmp_path / "results.json").read_text())["checkpoint"] is None
 
 
 def test_a_test_reports_what_it_tested(tmp_path):

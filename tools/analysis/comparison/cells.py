@@ -2,9 +2,8 @@
 
 import argparse
 import fnmatch
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,17 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from clipplus.checkpoints import fingerprint
+from clipplus.checkpoints.provenance import annotation_fingerprints
+from clipplus.did_you_mean import did_you_mean
 from comparison.table_file import Cell, Table
 
 ROOT = Path(__file__).resolve().parents[3]
 
-# What watches a run (files, logs, pictures) and does not change what it learns.
-_WATCHING = ("default_hooks", "log_level", "log_processor", "vis_backends", "visualizer", "work_dir")
+# What watches a training (files, logs, pictures) or comes after it: neither what it learns nor its validation changes.
+_NO_PART = (
+    "default_hooks", "log_level", "log_processor", "test_cfg", "test_dataloader", "test_evaluator", "vis_backends",
+    "visualizer", "work_dir",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Plan:
         options: config key -> value as text, without those that name a start's checkpoint.
         start: plan of the cell whose checkpoint this one starts from.
         start_options: config keys that get its path.
-        fingerprint: of the resolved config, without what only watches the run, and of the start's.
+        fingerprint: of the resolved config, without what has no part in the training, and of the start's.
         data_fingerprint: annotation file -> SHA-256 of its content (None: not there), for configs that name some.
     """
 
@@ -70,14 +74,14 @@ def _add_plan(table: Table, cell: Cell, plans: dict[Cell, Plan]) -> Plan:
         raise FileNotFoundError(f"{where}: config {path} does not exist (paths are relative to the checkout)")
     values = {**data.options, **row.options, "randomness.seed": cell.seed}
     options = {key: _as_text(value) for key, value in values.items()}
-    config = _resolve(path, options, row.start_options, where)
+    config = _resolve(path, values, row.start_options, where)
+    _check_sets(config, data.metrics, f"{table.file}: data '{data.name}'")
     # By way of JSON, so that a tuple and the list that a config dump makes of it are the same.
-    watched = {key: value for key, value in config.to_dict().items() if key not in _WATCHING}
-    settings = json.loads(json.dumps(watched, default=repr))
+    parts = {key: value for key, value in config.to_dict().items() if key not in _NO_PART}
+    settings = json.loads(json.dumps(parts, default=repr))
     origin = [start.fingerprint, sorted(row.start_options)] if start else None
-    plan = Plan(
-        cell, path, options, start, row.start_options, fingerprint([settings, origin]), _fingerprint_data(settings)
-    )
+    data_fingerprint = annotation_fingerprints(settings)
+    plan = Plan(cell, path, options, start, row.start_options, fingerprint([settings, origin]), data_fingerprint)
     plans[cell] = plan
     return plan
 
@@ -93,10 +97,32 @@ def _as_text(value: Any) -> str:
     return str(value)
 
 
-def _resolve(path: Path, options: Mapping[str, str], start_options: tuple[str, ...], where: str) -> Config:
+def _survives(value: Any, parsed: Any) -> bool:
+    """Whether the command line hands a value on as it is; text of a number may arrive as that number."""
+    if isinstance(value, list) and isinstance(parsed, list):
+        return len(value) == len(parsed) and all(map(_survives, value, parsed))
+    if isinstance(value, str) and (parsed is None or isinstance(parsed, bool | int | float)):
+        return True
+    return bool(value == parsed)
+
+
+def _check_sets(config: Config, metrics: Iterable[str], where: str) -> None:
+    """A misspelt set of a metric should not show itself after the training only."""
+    evaluator = config.get("val_evaluator")
+    sets = evaluator.get("sets") if isinstance(evaluator, dict) else None
+    for metric in metrics:
+        name = metric.split("/")[0]
+        if sets and name not in sets:
+            raise ValueError(
+                f"{where}: metric '{metric}': val_evaluator has no set '{name}'; known: {', '.join(sets)}"
+                f"{did_you_mean(name, sets)}"
+            )
+
+
+def _resolve(path: Path, values: Mapping[str, Any], start_options: tuple[str, ...], where: str) -> Config:
     """The config as tools/train.py will see it, without importing what it trains."""
     config = Config.fromfile(path, import_custom_modules=False)
-    unknown = [key for key in (*options, *start_options) if key.split(".")[0] not in config]
+    unknown = [key for key in (*values, *start_options) if key.split(".")[0] not in config]
     if unknown:
         # Costs seconds to import, and only this case needs it.
         from clipplus.engine.launch import require_known_options
@@ -108,34 +134,21 @@ def _resolve(path: Path, options: Mapping[str, str], start_options: tuple[str, .
     parser = argparse.ArgumentParser()
     parser.add_argument("--cfg-options", nargs="+", action=DictAction)
     # What the child parses, parsed here: '1e-3' is a number to both.
-    parsed = parser.parse_args(["--cfg-options", *as_arguments(options)]).cfg_options
+    options = {key: _as_text(value) for key, value in values.items()}
     try:
+        parsed = parser.parse_args(["--cfg-options", *as_arguments(options)]).cfg_options
         config.merge_from_dict(parsed)
     except (KeyError, IndexError, TypeError, AssertionError) as error:
         raise ValueError(f"{where}: cfg_options do not fit {path.name}: {error}") from error
+    for key, value in values.items():
+        if not _survives(value, parsed[key]):
+            raise ValueError(
+                f"{where}: cfg_options {key}: {value!r} would reach the training as {parsed[key]!r} (--cfg-options "
+                "drops blanks in lists and splits at commas): put it into a config file"
+            )
     if all(hook.get("type") != "ResultTableHook" for hook in config.get("custom_hooks", [])):
         raise ValueError(f"{where}: custom_hooks of {path.name} need a ResultTableHook, which writes the metrics")
     return config
-
-
-def _fingerprint_data(settings: Any) -> dict[str, str | None]:
-    """Contents of all annotation files that a config names; they are looked up where the training will."""
-    found: dict[str, str | None] = {}
-    for part in _mappings(settings):
-        files = part.get("ann_file") or []
-        for name in [files] if isinstance(files, str) else files:
-            path = Path(part.get("data_root") or "", name)
-            found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-    return dict(sorted(found.items()))
-
-
-def _mappings(settings: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(settings, dict):
-        yield settings
-        settings = list(settings.values())
-    if isinstance(settings, list):
-        for item in settings:
-            yield from _mappings(item)
 
 
 def select(plans: Mapping[Cell, Plan], pattern: str | None) -> list[Plan]:

@@ -3,7 +3,6 @@
 import ctypes
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -16,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from clipplus.checkpoints.atomic import written_aside
+from clipplus.checkpoints.provenance import git_state, machine, versions
 from comparison.cells import ROOT, Plan, as_arguments
-from comparison.provenance import git_state, machine, versions
 
 _TAIL_LINES = 20
 # How often the time spent is written down: a sitting that is killed loses at most this much of it.
@@ -150,12 +149,7 @@ class Training:
             TrainingError: the trainer failed, or left no metrics.
         """
         self._claim_folder()
-        resumed = self.checkpoint() is not None
         if self.metrics() is None:
-            self._train(switch)
-        if self.metrics() is None and resumed and switch.signum is None:
-            # Killed between the last checkpoint and the validation, which a training that is over does not repeat.
-            self._step_back()
             self._train(switch)
         metrics = self.metrics()
         if metrics is not None:
@@ -177,21 +171,6 @@ class Training:
                 raise TrainingError(f"{self.work_dir} holds files that no table wrote; move them or use --work-dir")
             shutil.rmtree(self.work_dir)
         self.work_dir.mkdir(parents=True, exist_ok=True)
-
-    def _step_back(self) -> None:
-        """To the checkpoint before the newest, or to the beginning."""
-        numbered = {
-            int(match[1]): path
-            for path in self.work_dir.glob("*.pth")
-            if (match := re.fullmatch(r"(?:epoch|iter)_(\d+)\.pth", path.name))
-        }
-        pointer, order = self.work_dir / "last_checkpoint", sorted(numbered)
-        if order:
-            numbered[order.pop()].unlink()
-        if order:
-            pointer.write_text(str(numbered[order[-1]]), encoding="utf-8")
-        else:
-            pointer.unlink(missing_ok=True)
 
     def _train(self, switch: StopSwitch) -> None:
         sitting = dict(started=now(), seconds=0.0, **git_state(ROOT))
