@@ -1,5 +1,6 @@
 # python tools/train.py configs/clip/clip_resnet-tiny_1xb128-8e_shapes.py
-# Measured: zero-shot top-1 52.7 %, R@1 48.4 % / 46.0 %, 4 minutes on two cores.
+# Measured: zero-shot top-1 53.9 %, R@1 43.2 % / 44.6 % on the test split (val: 52.7 %, 48.4 % / 46.0 %), 4 minutes on two
+# cores.
 _base_ = [
     '../_base_/default_runtime.py', '../_base_/models/clip_resnet-tiny.py', '../_base_/datasets/shapes.py',
     '../_base_/schedules/adamw_cosine.py'

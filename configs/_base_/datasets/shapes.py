@@ -1,5 +1,5 @@
 # Scenes that the program draws itself: nothing to download. Training reads the short captions; zero-shot classification
-# and retrieval are tested on scenes that training never sees.
+# and retrieval are validated and tested on scenes that training never sees, and on different ones.
 _base_ = ['./caption_loaders.py']
 tokenizer = dict(type='TokenizeCaptions', tokenizer='ViT-B-32')
 
@@ -36,6 +36,28 @@ val_dataloader = dict(
                     dict(type='SampleCaptions', policy='first', kinds=['raw']), tokenizer,
                     dict(type='PackCaptions')
                 ]))))
+
+test_dataloader = dict(
+    sets=dict(
+        shapes_classes=dict(
+            collate_fn=dict(type='pseudo_collate'),
+            dataset=dict(
+                type='ShapesDataset',
+                split='test',
+                num_scenes=1000,
+                size=64,
+                pipeline=[dict(type='mmpretrain.PackInputs')])),
+        shapes_captions=dict(
+            collate_fn=dict(type='caption_collate'),
+            dataset=dict(
+                type='ShapesDataset',
+                split='test',
+                num_scenes=500,
+                size=64,
+                pipeline=[
+                    dict(type='SampleCaptions', policy='first', kinds=['raw']), tokenizer,
+                    dict(type='PackCaptions')
+                ]))))
 # The data set names its 80 classes; the templates are forms that its captions have.
 val_evaluator = dict(
     sets=dict(
@@ -48,5 +70,4 @@ val_evaluator = dict(
                 templates=['a {} in the middle', 'a {} at the top', 'a {} at the bottom'])),
         shapes_captions=dict(type='CrossModalRecall', ks=(1, 5))))
 
-test_dataloader = val_dataloader
 test_evaluator = val_evaluator
