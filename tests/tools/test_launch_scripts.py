@@ -59,3 +59,40 @@ def test_slurm_runs_on_the_cpu_and_passes_srun_arguments(launched) -> None:
     )
     assert not any(argument.startswith("--gres") for argument in arguments)
     assert {"--quiet", "--time=5", "--ntasks=2"} <= set(arguments)
+
+
+def test_slurm_inside_an_allocation_takes_what_the_job_asked_for(launched) -> None:
+    job = {"SLURM_NTASKS": "16", "SLURM_NTASKS_PER_NODE": "8", "SLURM_CPUS_PER_TASK": "12"}
+    arguments = launched("slurm_train.sh", "gpu", "job", "a.py", "out", **job)
+    assert {"--gres=gpu:8", "--ntasks=16", "--ntasks-per-node=8", "--cpus-per-task=12"} <= set(arguments)
+
+
+@pytest.mark.parametrize("script", ["slurm_train.sh", "slurm_test.sh"])
+def test_jobs_that_share_a_node_have_their_own_ports_and_no_more_threads_than_under_torchrun(
+    launched, script: str, tmp_path: Path
+) -> None:
+    (tmp_path / "srun").write_text('#!/bin/sh\necho "$MASTER_PORT $OMP_NUM_THREADS"\n')
+    arguments = (script, "cpu", "job", "a.py", "b")
+    assert launched(*arguments, SLURM_JOB_ID="412345") == ["22345 1"]
+    assert launched(*arguments, SLURM_JOB_ID="412346", OMP_NUM_THREADS="4") == ["22346 4"]
+    assert launched(*arguments, MASTER_PORT="29500") == ["29500 1"]
+
+
+@pytest.mark.parametrize(
+    ("written", "returned", "code"),
+    [("preempted", 143, 85), ("failed", 143, 143), (None, 143, 143), ("preempted", 137, 137)],
+)
+def test_slurm_train_returns_85_when_srun_ended_ranks_that_were_leaving_as_preempted(
+    written: str | None, returned: int, code: int, tmp_path: Path
+) -> None:
+    work_dir = tmp_path / "work dir"
+    work_dir.mkdir()
+    state = work_dir / "run_state.json"
+    # Of an earlier start.
+    state.write_text('{"state": "preempted", "iteration": 3}\n')
+    line = f"echo '{{\"state\": \"{written}\"}}' > '{state}'" if written else ""
+    (tmp_path / "srun").write_text(f"#!/bin/sh\n{line}\nexit {returned}\n")
+    (tmp_path / "srun").chmod(0o755)
+    command = ["bash", str(TOOLS / "slurm_train.sh"), "cpu", "job", "a.py", str(work_dir)]
+    run = subprocess.run(command, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, check=False)
+    assert run.returncode == code
