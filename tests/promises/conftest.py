@@ -48,8 +48,8 @@ BATCH, UPDATES, EPOCHS = 8, 4, 2
 EVALUATED = 11
 DEADLINE_S = 300
 
-#: Promises of loop, hooks and files, which a model has little part in: one config shows them by default, the others with
-#: `-m slow`. Of all other promises the first config of every method does.
+#: Promises of loop, hooks and files, which a model has little part in: one config shows them by default, the others
+#: with `-m slow`. Of all other promises the first config of every method does.
 OF_THE_ENGINE = {
     "test_atomic_checkpoints", "test_bad_data", "test_cheap_resume", "test_elastic_order", "test_failures",
     "test_non_finite", "test_preemption", "test_provenance", "test_wrapped",
