@@ -48,8 +48,8 @@ BATCH, UPDATES, EPOCHS = 8, 4, 2
 EVALUATED = 11
 DEADLINE_S = 300
 
-#: Promises of loop, hooks and files, which a model has little part in: one config shows them by default, the others
-#: with `-m slow`. Of all other promises the first config of every method does.
+#: Promises of loop, hooks and files, which a model has little part in: one config shows them, the others with
+#: `-m thorough`. Of all other promises the first config of every method does.
 OF_THE_ENGINE = {
     "test_atomic_checkpoints", "test_bad_data", "test_cheap_resume", "test_elastic_order", "test_failures",
     "test_non_finite", "test_preemption", "test_provenance", "test_wrapped",
@@ -66,7 +66,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what another config shows already as slow."""
+    """Mark what another config shows already."""
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         path = parameters.get("shapes_path") or parameters.get("any_shapes_path")
@@ -74,7 +74,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         first = TRAINS[0] if item.path.stem in OF_THE_ENGINE else next(p for p in SHAPES if p.parent == path.parent)
         if path != first:
-            item.add_marker("slow")
+            item.add_marker("thorough")
 
 
 @MODELS.register_module(force=True)
