@@ -18,6 +18,7 @@ from clipplus.engine.hooks import unwrapped
 from clipplus.losses import non_finite_rows
 
 _NAMES_SHOWN = 8
+_ANEW = "train anew with a lower learning rate: a resumed run keeps its own"
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,8 @@ class NonFiniteHook(Hook):
         bad = _non_finite(unwrapped(runner.model).named_parameters())
         if bad:
             raise FloatingPointError(
-                f"weights {_some(bad)} are not finite at update {runner.iter}: no checkpoint is written; "
-                "resume from an earlier one with a lower learning rate"
+                f"weights {_some(bad)} are not finite at update {runner.iter}: no checkpoint is written; resume from "
+                f"an earlier one with clipped gradients (optim_wrapper.clip_grad), or {_ANEW}"
             )
 
     def _note(self, model: nn.Module, inputs: tuple, named: dict[str, Any], outputs: Any) -> None:
@@ -206,8 +207,8 @@ class NonFiniteHook(Hook):
         if self._stop:
             reason, self._stop = self._stop, ""
             raise FloatingPointError(
-                f"{reason}. Look at the samples, lower the learning rate or clip gradients "
-                "(optim_wrapper.clip_grad), and resume from the newest checkpoint"
+                f"{reason}. Look at the samples, clip gradients (optim_wrapper.clip_grad) and resume from the newest "
+                f"checkpoint, or {_ANEW}"
             )
 
 

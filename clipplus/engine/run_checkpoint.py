@@ -20,7 +20,7 @@ from clipplus.engine.histories import bound_histories
 from clipplus.engine.latest import NUMBERED, numbered_checkpoints
 from clipplus.engine.preemption import StopRequest
 from clipplus.engine.run_record import FIXED, describe_data, run_record, take_up
-from clipplus.engine.run_state import PREEMPTED, forget_run_state, write_run_state
+from clipplus.engine.run_state import PREEMPTED, forget_run_state, read_run_state, write_run_state
 from clipplus.engine.step_loop import StepLoop
 
 _FILES = ("epoch_", "iter_", "best_", "last_checkpoint", "run_state")
@@ -164,9 +164,10 @@ class RunCheckpointHook(Hook):
         loop = self._loop
         if loop is None or (isinstance(error, SystemExit) and error.code == PREEMPTED):
             return
-        # What collectives raise when a rank is gone.
-        if isinstance(error, RuntimeError) and self._request.heard() and self._is_saved():
-            self._leave("it was asked to stop, and another rank has left")
+        # What collectives raise when a rank is gone. One that left as it was asked to has written so before; a signal
+        # alone says nothing, since launchers send it to all when any rank is killed.
+        if isinstance(error, RuntimeError) and read_run_state(self._folder) == "preempted":
+            self._leave("another rank was asked to stop, and has left")
         write_run_state(self._folder, "failed", loop.iter, any_rank=True)
         self._end()
 

@@ -57,9 +57,15 @@ def take_up(runner: Any, checkpoint: dict[str, Any], data: str, allow_changed: S
         option: what to set for that, in the user's words.
 
     Raises:
-        ValueError: something that must not change has; or a record of a later format.
+        ValueError: something that must not change has; a record of a later format; a file of weights only.
     """
     source, record = runner._load_from, checkpoint.get("clipplus")
+    # mmengine would go on with a fresh optimiser, without a word.
+    if "optimizer" not in checkpoint or not isinstance((checkpoint.get("meta") or {}).get("iter"), int):
+        raise ValueError(
+            f"{source} holds weights only, as best_*.pth do: a training cannot go on from it. --resume an epoch_N.pth "
+            "or iter_N.pth, or start a new training from the weights with --cfg-options load_from=PATH"
+        )
     if not isinstance(record, dict):
         print_log(
             f"{source} was not saved by RunCheckpointHook: whether seed, batch size and data are still the same is not "

@@ -105,12 +105,22 @@ class StepLoop(EpochBasedTrainLoop):
         try:
             self._run()
         except BaseException as error:
-            self.runner.call_hook("after_failure", error=error)
+            try:
+                self.runner.call_hook("after_failure", error=error)
+            except OSError as second:
+                # On a full disk; what came first is the cause, and is to be seen.
+                print_log(f"how the run ended cannot be written down: {second}", "current", logging.ERROR)
             raise
         return self.runner.model
 
     def _run(self) -> None:
         self._take_position()
+        if self._iter >= self._max_iters:
+            print_log(
+                f"nothing is left to train: update {self._iter} of {self._max_iters} is done (train_cfg)",
+                logger="current",
+                level=logging.WARNING,
+            )
         self._warn_of_batch_norm()
         self.runner.call_hook("before_train")
         if self._iter > 0 and self.last_val != self._iter:

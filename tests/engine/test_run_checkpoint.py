@@ -1,6 +1,9 @@
 """What is saved when, under which name, and what a resumed run must share with the one before."""
 
+import errno
 import json
+import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +20,7 @@ from torch.utils.data import Dataset
 from clipplus.checkpoints import load_restricted
 from clipplus.engine import RunCheckpointHook, latest_checkpoint
 from clipplus.engine.histories import bound_histories
+from clipplus.engine.run_state import PREEMPTED, write_run_state
 
 SCORES = [3.0, 5.0, 4.0, 6.0, float("nan")]
 
@@ -69,6 +73,36 @@ class Scores(Hook):
             self.number += 1
             checkpoint = next(hook for hook in runner.hooks if isinstance(hook, RunCheckpointHook))
             checkpoint.after_val_epoch(runner, {"set/score": SCORES[self.number - 1]})
+
+
+class LosesAnotherRank(Hook):
+    """Is told to stop right after a checkpoint, and finds that another rank is gone.
+
+    Args:
+        wrote: how the other rank said that the run ended, if it said anything.
+    """
+
+    def __init__(self, wrote: str | None) -> None:
+        self.wrote = wrote
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        if runner.iter == 2:
+            if self.wrote:
+                write_run_state(runner.work_dir, self.wrote, 2, any_rank=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise RuntimeError("Connection closed by peer")
+
+
+class FullDisk(Hook):
+    """Nothing can be written any more when the training fails."""
+
+    priority = "VERY_HIGH"
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        raise FloatingPointError("the cause")
+
+    def after_failure(self, runner: Runner, error: BaseException) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def run(folder: Path, train_cfg: dict | None = None, hook: dict | None = None, **options: Any) -> Runner:
@@ -146,6 +180,31 @@ def test_resuming_another_run_is_refused_unless_asked_for(
     resumed = run(tmp_path / "work", dict(max_epochs=2), dict(allow_changed=name), **resume)
     assert resumed.iter == resumed.max_iters
     assert resumed.seed == changed.get("seed", 3)
+
+
+def test_file_of_weights_only_is_refused(tmp_path: Path) -> None:
+    run(tmp_path / "work", dict(max_epochs=2), dict(save_best="set/score"), custom_hooks=[Scores()])
+    best = tmp_path / "work" / "best_set_score_epoch_2.pth"
+    torch.save(load_restricted(best)["state_dict"], tmp_path / "plain.pth")
+    for path in (best, tmp_path / "plain.pth"):
+        with pytest.raises(ValueError, match=rf"{path.name} holds weights only, .* --resume an epoch_N.pth"):
+            run(tmp_path / "other", resume=True, load_from=str(path))
+
+
+def test_lost_rank_is_a_failure_unless_it_left_as_asked_to(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="closed by peer"):
+        run(tmp_path / "killed", custom_hooks=[LosesAnotherRank(None)])
+    assert json.loads((tmp_path / "killed" / "run_state.json").read_text()) == {"state": "failed", "iteration": 2}
+    with pytest.raises(SystemExit) as left:
+        run(tmp_path / "left", custom_hooks=[LosesAnotherRank("preempted")])
+    assert left.value.code == PREEMPTED
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+
+
+def test_cause_of_a_failure_is_seen_when_its_record_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(FloatingPointError, match="the cause"):
+        run(tmp_path / "work", custom_hooks=[FullDisk()])
 
 
 @pytest.mark.parametrize(("rule", "best"), [("greater", "epoch_4"), ("less", "epoch_1")])

@@ -302,6 +302,8 @@ def test_tool_prints_a_row_per_number_of_gpus(
         (["missing.py"], "config missing.py does not exist"),
         (["CONFIG", "--global-batch", "100", "--gpus", "8"], "--global-batch 100 cannot be shared evenly by 8 GPUs"),
         (["CONFIG", "--peak", "0"], "--peak must be greater than 0, got 0"),
+        (["CONFIG", "--batch-size", "0"], "--batch-size must be at least 1, got 0"),
+        (["CONFIG", "--micro-batch", "-1"], "--micro-batch must be at least 0, got -1"),
     ],
 )
 def test_impossible_options_are_named(scaling: ModuleType, arguments: list[str], message: str) -> None:

@@ -96,6 +96,9 @@ def main(argv: list[str] | None = None) -> None:
             raise ValueError(f"--{name.replace('_', '-')} must be greater than 0, got {getattr(arguments, name):g}")
     if min(arguments.gpus) < 1:
         raise ValueError(f"--gpus must be at least 1, got {min(arguments.gpus)}")
+    for name, least in (("batch_size", 1), ("global_batch", 1), ("text_tokens", 1), ("micro_batch", 0), ("tile", 0)):
+        if (value := getattr(arguments, name)) is not None and value < least:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
     model = read_model(arguments)
     rows = []
     for gpus in arguments.gpus:
