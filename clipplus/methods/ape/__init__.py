@@ -6,6 +6,17 @@ Importing this package registers its parts with mmpretrain, and the shared ones;
 """
 
 import clipplus.clip  # noqa: F401 - registers the shared parts
+from clipplus.methods.ape.data import CoOpSplit, FeatureDataset, FewShotSubset, FieldClasses, NumberedFolders
 from clipplus.methods.ape.heads import APEHead, APETHead, TipAdapterHead, ZeroShotCacheHead
 
-__all__ = ["APEHead", "APETHead", "TipAdapterHead", "ZeroShotCacheHead"]
+__all__ = [
+    "APEHead",
+    "APETHead",
+    "CoOpSplit",
+    "FeatureDataset",
+    "FewShotSubset",
+    "FieldClasses",
+    "NumberedFolders",
+    "TipAdapterHead",
+    "ZeroShotCacheHead",
+]

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from clipplus.methods.ape.checks import require_labels, require_usable_rows, require_widths
 from clipplus.methods.ape.logits import SCALE, zero_shot_logits
 
+_VALUES = ("alpha", "beta", "gamma")
+
 
 class CacheHead(BaseModule):
     """Zero-shot logits, corrected by what labelled features (keys) say. Base of all heads.
@@ -148,14 +150,14 @@ class CacheHead(BaseModule):
         self._prepare()
 
     def choose(self, **values: float) -> None:
-        """Set alpha, beta or gamma, e.g. to what a search found best.
+        """Set alpha, beta or gamma, e.g. to what a search found best (`head.choose(**result.best)`).
 
         Raises:
-            ValueError: a value that the head does not have.
+            ValueError: another name.
         """
         for name, value in values.items():
-            if name not in self.searched:
-                raise ValueError(f"{type(self).__name__} has no '{name}' to choose; it has {', '.join(self.searched)}")
+            if name not in _VALUES:
+                raise ValueError(f"unknown value '{name}'; known: {', '.join(_VALUES)}")
             getattr(self, name).fill_(value)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -198,8 +200,11 @@ class CacheHead(BaseModule):
     def _as_stored(self, text: Tensor, keys: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         dtype = torch.float64 if text.dtype == torch.float64 else torch.float32
         device = self.alpha.device
-        to = dict(device=device, dtype=dtype)
-        return text.detach().to(**to), keys.detach().to(**to), labels.detach().to(device=device, dtype=torch.int64)
+        return (
+            text.detach().to(device, dtype),
+            keys.detach().to(device, dtype),
+            labels.detach().to(device, torch.int64),
+        )
 
     def _put_keys(
         self, keys: Tensor, labels: Tensor, class_names: Sequence[str] | None, key_names: Sequence[str] | None
