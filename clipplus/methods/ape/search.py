@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from clipplus.methods.ape.logits import adapted_logits
+from clipplus.methods.ape.curves import AffinitySeries, KeyRows, class_moments
+from clipplus.methods.ape.hits import count_hits, label_wins, plain_hits, winning_alphas
+from clipplus.methods.ape.logits import segment_sum
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class SearchGrid:
                 "search scale must be positive and steps at least 1, "
                 f"got scale={tuple(self.scale)} and steps={tuple(self.steps)}"
             )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Numbers of betas, alphas and gammas."""
+        return len(self.betas), len(self.alphas), len(self.gammas)
 
     @property
     def betas(self) -> Float[Tensor, " B"]:
@@ -141,9 +148,11 @@ def search_grid(
     key_weights: Float[Tensor, "G M"],
     targets: Int[Tensor, " N"],
     grid: SearchGrid,
-    max_memory: int = 2**28,
+    max_memory: int = 2**26,
 ) -> SearchResult:
     """Hits of all cells of the grid, as if each were computed on its own in float64.
+
+    The hits of disjoint sets of samples add up, so that ranks can share them.
 
     Args:
         zero_shot: (N, C) zero-shot logits.
@@ -152,18 +161,14 @@ def search_grid(
         key_weights: (G, M), weights of the keys for every gamma of the grid; one row of ones without gamma.
         targets: (N,), classes of the queries.
         grid: what to try.
-        max_memory: bytes, about, beyond those of the arguments.
+        max_memory: bytes beyond those of the arguments, about; larger ones are hardly faster.
+
+    Raises:
+        ValueError: no samples, targets out of range, key weights for another number of gammas, or a value that is not
+            finite.
     """
-    classes = zero_shot.shape[1]
-    hits = torch.zeros(len(grid.betas), len(grid.alphas), len(grid.gammas), dtype=torch.int64)
-    for b, beta in enumerate(grid.betas.tolist()):
-        for g, weights in enumerate(key_weights.double()):
-            for a, alpha in enumerate(grid.alphas.tolist()):
-                logits = adapted_logits(zero_shot.double(), similarity.double(), key_labels, alpha, beta, weights)
-                own = logits.gather(1, targets[:, None])
-                lower = torch.arange(classes) < targets[:, None]
-                hits[b, a, g] = (~((logits > own) | ((logits == own) & lower)).any(1)).sum()
-    return SearchResult(grid, hits, len(targets))
+    search = _Search(key_labels, key_weights, zero_shot.shape[1], grid, max_memory)
+    return search.result(search.hits(zero_shot, similarity, targets), len(targets))
 
 
 def search_features(
@@ -172,10 +177,11 @@ def search_features(
     key_labels: Int[Tensor, " M"],
     key_weights: Float[Tensor, "G M"],
     targets: Int[Tensor, " N"],
+    classes: int,
     grid: SearchGrid,
-    max_memory: int = 2**28,
+    max_memory: int = 2**26,
 ) -> SearchResult:
-    """`search_grid` on features, never holding all (N, M) similarities: the form for fit loops and large data sets.
+    """`search_grid` on features, never holding all (N, M) similarities: the form for large data sets.
 
     Args:
         terms: zero-shot logits (n, C) and similarities (n, M) of n features, e.g. a head's `terms`.
@@ -183,8 +189,85 @@ def search_features(
         key_labels: see `search_grid`.
         key_weights: see `search_grid`.
         targets: see `search_grid`.
+        classes: C.
         grid: see `search_grid`.
         max_memory: see `search_grid`.
+
+    Raises:
+        ValueError: see `search_grid`.
     """
-    zero_shot, similarity = terms(features)
-    return search_grid(zero_shot, similarity, key_labels, key_weights, targets, grid, max_memory)
+    search = _Search(key_labels, key_weights, classes, grid, max_memory)
+    hits = torch.zeros(grid.shape, dtype=torch.int64)
+    for rows, own in zip(features.split(search.rows), targets.split(search.rows), strict=True):
+        hits += search.hits(*terms(rows), own)
+    return search.result(hits, len(targets))
+
+
+class _Search:
+    """What all blocks of samples share; arguments of `search_grid`."""
+
+    def __init__(
+        self, key_labels: Tensor, key_weights: Tensor, classes: int, grid: SearchGrid, max_memory: int
+    ) -> None:
+        if key_weights.shape != (len(grid.gammas), len(key_labels)):
+            raise ValueError(
+                f"key_weights must have one row per gamma ({len(grid.gammas)}) and one column per key "
+                f"({len(key_labels)}), got {tuple(key_weights.shape)}"
+            )
+        self.grid, self.classes = grid, classes
+        self.key_labels, self.key_weights = key_labels, key_weights.double()
+        _require_finite(key_weights=self.key_weights)
+        self.key_rows = KeyRows(key_labels, self.key_weights, classes)
+        self.betas, self.alphas = grid.betas.to(key_labels.device), grid.alphas.to(key_labels.device)
+        self.sum_of_weights = segment_sum(self.key_weights.abs(), key_labels, classes).amax(dim=1)
+        # Float64 numbers per sample: moments (twice), terms of the series, ends of the winning alphas.
+        terms = min(len(self.betas), 32)
+        gammas = len(self.key_weights)
+        numbers = 2 * terms * gammas * classes + 6 * len(self.key_rows.keys) + 8 * gammas * len(self.betas)
+        curves = classes * gammas * len(self.betas)
+        #: Samples of a block, and of cells decided singly at once.
+        self.rows = max(1, (max_memory // 8 - curves) // numbers)
+        self.cells = max(1, max_memory // 8 // (3 * len(key_labels) + 4 * classes))
+
+    def hits(self, zero_shot: Tensor, similarity: Tensor, targets: Tensor) -> Int[Tensor, "B A G"]:
+        """Table of the hits of some samples."""
+        if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < self.classes:
+            raise ValueError(
+                f"targets must lie in 0..{self.classes - 1}, got {int(targets.min())}..{int(targets.max())}"
+            )
+        table = torch.zeros(self.grid.shape, dtype=torch.int64)
+        for block in zip(*(part.split(self.rows) for part in (zero_shot, similarity, targets)), strict=True):
+            logits, products, own = block[0].double(), block[1].double(), block[2]
+            _require_finite(zero_shot=logits, similarity=products)
+            # At alpha = 0 the cache says nothing.
+            table[:, self.grid.alphas == 0] += label_wins(logits, own).sum().cpu()
+            table[:, self.grid.alphas > 0] += self._hits_of_block(logits, products, own).permute(2, 0, 1).cpu()
+        return table
+
+    def _hits_of_block(self, zero_shot: Tensor, similarity: Tensor, targets: Tensor) -> Int[Tensor, "A G B"]:
+        nearest = float(1 - similarity.max())
+        series = AffinitySeries(self.betas, nearest, float(1 - similarity.min()))
+        moments = class_moments(similarity, self.key_rows, series)
+        sum_size = self.sum_of_weights[:, None] * torch.exp(-self.betas * nearest)
+        alphas = self.alphas[self.alphas > 0]
+        wins = winning_alphas(zero_shot, moments, series.coefficients, sum_size, targets, float(alphas.min()))
+        hits, open_cells = count_hits(alphas, wins)
+        for n, g, b in zip(*(part.split(self.cells) for part in open_cells.nonzero(as_tuple=True)), strict=True):
+            won = plain_hits(
+                alphas, zero_shot[n], similarity[n], self.key_labels, self.key_weights[g], targets[n], self.betas[b]
+            )
+            hits.view(len(alphas), -1).index_add_(1, g * len(self.betas) + b, won.long())
+        return hits
+
+    def result(self, hits: Int[Tensor, "B A G"], samples: int) -> SearchResult:
+        """The search's result."""
+        if not samples:
+            raise ValueError("search needs at least one labelled sample, got none: is the validation set empty?")
+        return SearchResult(self.grid, hits, samples)
+
+
+def _require_finite(**tensors: Tensor) -> None:
+    for name, tensor in tensors.items():
+        finite = tensor.isfinite().all(dim=1)
+        if not finite.all():
+            raise ValueError(f"search: {name} has a value that is not finite in row {int((~finite).nonzero()[0])}")
