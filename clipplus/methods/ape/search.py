@@ -148,11 +148,11 @@ def search_grid(
     key_weights: Float[Tensor, "G M"],
     targets: Int[Tensor, " N"],
     grid: SearchGrid,
-    max_memory: int = 2**26,
+    max_memory: int = 2**28,
 ) -> SearchResult:
     """Hits of all cells of the grid, as if each were computed on its own in float64.
 
-    The hits of disjoint sets of samples add up, so that ranks can share them.
+    The hits of disjoint sets of samples add up, so that ranks can share them; a share may be empty.
 
     Args:
         zero_shot: (N, C) zero-shot logits.
@@ -164,11 +164,10 @@ def search_grid(
         max_memory: bytes beyond those of the arguments, about; larger ones are hardly faster.
 
     Raises:
-        ValueError: no samples, targets out of range, key weights for another number of gammas, or a value that is not
-            finite.
+        ValueError: targets out of range, key weights for another number of gammas, or a value that is not finite.
     """
     search = _Search(key_labels, key_weights, zero_shot.shape[1], grid, max_memory)
-    return search.result(search.hits(zero_shot, similarity, targets), len(targets))
+    return SearchResult(grid, search.hits(zero_shot, similarity, targets), len(targets))
 
 
 def search_features(
@@ -177,9 +176,8 @@ def search_features(
     key_labels: Int[Tensor, " M"],
     key_weights: Float[Tensor, "G M"],
     targets: Int[Tensor, " N"],
-    classes: int,
     grid: SearchGrid,
-    max_memory: int = 2**26,
+    max_memory: int = 2**28,
 ) -> SearchResult:
     """`search_grid` on features, never holding all (N, M) similarities: the form for large data sets.
 
@@ -189,18 +187,19 @@ def search_features(
         key_labels: see `search_grid`.
         key_weights: see `search_grid`.
         targets: see `search_grid`.
-        classes: C.
         grid: see `search_grid`.
         max_memory: see `search_grid`.
 
     Raises:
         ValueError: see `search_grid`.
     """
-    search = _Search(key_labels, key_weights, classes, grid, max_memory)
+    classes = terms(features[:1])[0].shape[1]
+    search = _Search(key_labels, key_weights, classes, grid, max_memory // 2)
+    rows = max(search.rows, max_memory // 2 // (8 * (len(key_labels) + classes)))
     hits = torch.zeros(grid.shape, dtype=torch.int64)
-    for rows, own in zip(features.split(search.rows), targets.split(search.rows), strict=True):
-        hits += search.hits(*terms(rows), own)
-    return search.result(hits, len(targets))
+    for block, own in zip(features.split(rows), targets.split(rows), strict=True):
+        hits += search.hits(*terms(block), own)
+    return SearchResult(grid, hits, len(targets))
 
 
 class _Search:
@@ -258,12 +257,6 @@ class _Search:
             )
             hits.view(len(alphas), -1).index_add_(1, g * len(self.betas) + b, won.long())
         return hits
-
-    def result(self, hits: Int[Tensor, "B A G"], samples: int) -> SearchResult:
-        """The search's result."""
-        if not samples:
-            raise ValueError("search needs at least one labelled sample, got none: is the validation set empty?")
-        return SearchResult(self.grid, hits, samples)
 
 
 def _require_finite(**tensors: Tensor) -> None:
