@@ -1,4 +1,4 @@
-"""Data sets of few-shot classification: published splits, few shots of any data set, features in the place of pictures."""
+"""Data sets of few-shot classification: published splits, few shots of any data set, features instead of pictures."""
 
 import logging
 from collections.abc import Sequence
@@ -71,7 +71,9 @@ class CoOpSplit(BaseDataset):
                 f"{self.file}: '{self.split}' has {len(items)} pictures, {self.expected} are usual",
                 logger="current", level=logging.WARNING,
             )  # fmt: skip
-        samples = [dict(img_path=str(self.image_folder / path), gt_label=label) for path, label in items]
+        samples: list[dict[str, Any]] = [
+            dict(img_path=str(self.image_folder / path), gt_label=label) for path, label in items
+        ]
         if self.check_images:
             missing = [sample["img_path"] for sample in samples if not Path(sample["img_path"]).is_file()]
             if missing:
@@ -215,7 +217,7 @@ class FieldClasses(_View):
         if isinstance(dataset, dict):
             whole = DATASETS.build(dataset)
         whole.full_init()
-        values = [(whole.get_data_info(index).get("fields") or {}).get(field) for index in range(len(whole))]
+        values: list[Any] = [(whole.get_data_info(index).get("fields") or {}).get(field) for index in range(len(whole))]
         if None in values:
             raise ValueError(f"sample {values.index(None)} of {type(whole).__name__} has no field '{field}'")
         names = sorted(set(values)) if classes is None else list(classes)
