@@ -1,5 +1,7 @@
 """Evaluation of embeddings: loops over several sets, zero-shot classification, retrieval, classifiers on features."""
 
+from clipplus.evaluation.feature_cache import FeatureCache, ImageFeatures, read_features
+from clipplus.evaluation.image_features import cached_features, feature_parts
 from clipplus.evaluation.linear_probe import LinearProbeAccuracy, choose_regularisation, fit_logistic
 from clipplus.evaluation.loops import MultiDatasetTestLoop, MultiDatasetValLoop
 from clipplus.evaluation.neighbours import NearestNeighbourAccuracy, neighbour_votes
