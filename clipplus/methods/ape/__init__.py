@@ -6,7 +6,14 @@ Importing this package registers its parts with mmpretrain, and the shared ones;
 """
 
 import clipplus.clip  # noqa: F401 - registers the shared parts
-from clipplus.methods.ape.data import CoOpSplit, FeatureDataset, FewShotSubset, FieldClasses, NumberedFolders
+from clipplus.methods.ape.data import (
+    CoOpSplit,
+    FeatureDataset,
+    FewShotSubset,
+    FieldClasses,
+    NumberedFolders,
+    RenamedClasses,
+)
 from clipplus.methods.ape.fit_loop import FewShotFitLoop
 from clipplus.methods.ape.fit_record import FitRecordHook
 from clipplus.methods.ape.heads import APEHead, APETHead, TipAdapterHead, ZeroShotCacheHead
@@ -26,6 +33,7 @@ __all__ = [
     "FitRecordHook",
     "ImageOrFeaturePreprocessor",
     "NumberedFolders",
+    "RenamedClasses",
     "ReplicatedBatches",
     "ReplicatedModel",
     "TipAdapterHead",

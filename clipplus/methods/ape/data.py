@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from clipplus.did_you_mean import did_you_mean
 from clipplus.methods.ape.coop_split import first_folder, read_split
 from clipplus.methods.ape.sampling import Short, few_shot_indices, held_out_indices
-from clipplus.text.class_names import readable_names
+from clipplus.text.class_names import readable_names, resolve_class_names
 
 
 @DATASETS.register_module()
@@ -89,10 +89,15 @@ class CoOpSplit(BaseDataset):
 
 
 class _View(Dataset[Any]):
-    """Some samples of a data set in mmengine's form, in an order of their own and numbered anew (`sample_idx`)."""
+    """Some samples of a data set in mmengine's form, in an order of their own and numbered anew (`sample_idx`).
+
+    Attributes:
+        dataset: the whole data set.
+        indices: positions in it.
+    """
 
     def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
-        self.dataset, self.indices = dataset, list(indices)
+        self.dataset, self.indices = dataset, indices
 
     @property
     def metainfo(self) -> dict[str, Any]:
@@ -151,10 +156,7 @@ class FewShotSubset(_View):
     ) -> None:
         if part not in ("shots", "holdout"):
             raise ValueError(f"part must be 'shots' or 'holdout', got '{part}'")
-        whole: Any = dataset
-        if isinstance(dataset, dict):
-            whole = DATASETS.build(dataset)
-        whole.full_init()
+        whole = _built(dataset)
         labels = [label_of(whole, index) for index in range(len(whole))]
         _require_all_classes(labels, whole)
         chosen = few_shot_indices(labels, num_shots, seed, nested, replace_short)
@@ -167,6 +169,14 @@ class FewShotSubset(_View):
     def get_cat_ids(self, idx: int) -> list[int]:
         """The label at position `idx`."""
         return [self.labels[idx]]
+
+
+def _built(dataset: dict | Dataset[Any]) -> Any:
+    whole: Any = dataset
+    if isinstance(dataset, dict):
+        whole = DATASETS.build(dataset)
+    whole.full_init()
+    return whole
 
 
 def label_of(dataset: Any, index: int) -> int:
@@ -213,10 +223,7 @@ class FieldClasses(_View):
     """
 
     def __init__(self, dataset: dict | Dataset[Any], field: str, classes: Sequence[str] | None = None) -> None:
-        whole: Any = dataset
-        if isinstance(dataset, dict):
-            whole = DATASETS.build(dataset)
-        whole.full_init()
+        whole = _built(dataset)
         values: list[Any] = [(whole.get_data_info(index).get("fields") or {}).get(field) for index in range(len(whole))]
         if None in values:
             raise ValueError(f"sample {values.index(None)} of {type(whole).__name__} has no field '{field}'")
@@ -244,36 +251,63 @@ class FieldClasses(_View):
 
 
 @DATASETS.register_module()
+class RenamedClasses(_View):
+    """A data set with other names for its classes; labels stay.
+
+    ImageNet's host data set lists synonyms, and folders of ImageNet-like sets are codes; all of them need the names
+    that the class texts are made of.
+
+    Args:
+        dataset: config of a data set, or a data set.
+        classes: a list, the name of a set, or a file (see `resolve_class_names`).
+
+    Raises:
+        ValueError: another number of names than the data set has classes.
+    """
+
+    def __init__(self, dataset: dict | Dataset[Any], classes: str | Sequence[str]) -> None:
+        whole = _built(dataset)
+        self._names = tuple(resolve_class_names(classes))
+        old = whole.metainfo.get("classes")
+        if old is not None and len(old) != len(self._names):
+            raise ValueError(f"{type(whole).__name__} has {len(old)} classes, but {len(self._names)} names are given")
+        super().__init__(whole, range(len(whole)))
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """As of the whole data set, with the new names."""
+        return {**self.dataset.metainfo, "classes": self._names}
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """The label at position `idx`."""
+        return [label_of(self.dataset, idx)]
+
+
+@DATASETS.register_module()
 class NumberedFolders(BaseDataset):
     """Pictures in folders whose names are the labels, such as those of ImageNet-V2.
 
     Folders are sorted as numbers: as text, '10' would come before '2' and every label be wrong.
 
     Args:
-        data_root: folder of the folders `0`, `1`, ...
-        classes: names; None takes the numbers.
+        data_root: folder of the folders `0`, `1`, ... Classes are called by their numbers; see `RenamedClasses`.
         pipeline, **kwargs: as in mmengine's BaseDataset.
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: a folder whose name is no number, or numbers that are no labels.
+        ValueError: a folder whose name is no number, or no folders.
     """
 
-    def __init__(
-        self, data_root: str, classes: Sequence[str] | None = None, pipeline: Sequence[Any] = (), **kwargs: Any
-    ) -> None:
+    def __init__(self, data_root: str, pipeline: Sequence[Any] = (), **kwargs: Any) -> None:
         if not Path(data_root).is_dir():
             raise FileNotFoundError(f"folder {data_root} does not exist")
         folders = [path for path in Path(data_root).iterdir() if path.is_dir()]
         if wrong := sorted(path.name for path in folders if not path.name.isdecimal()):
             raise ValueError(f"{data_root}: folders must be called by their labels 0, 1, ..., found '{wrong[0]}'")
+        if not folders:
+            raise ValueError(f"{data_root} holds no folders of pictures")
         self._folders = sorted(folders, key=lambda path: int(path.name))
-        highest = int(self._folders[-1].name) if self._folders else -1
-        names = tuple(classes) if classes is not None else tuple(map(str, range(highest + 1)))
-        if not self._folders or highest >= len(names):
-            raise ValueError(
-                f"{data_root}: the folders' numbers must be labels of {len(names)} classes, found {highest}"
-            )
+        names = tuple(map(str, range(int(self._folders[-1].name) + 1)))
         super().__init__(metainfo=dict(classes=names), pipeline=list(pipeline), **kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:

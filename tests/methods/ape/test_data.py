@@ -170,11 +170,22 @@ def test_numbered_folders_are_sorted_as_numbers(tmp_path: Path) -> None:
     dataset = DATASETS.build(dict(type="NumberedFolders", data_root=str(tmp_path), pipeline=pipeline))
     assert [int(dataset[i]["inputs"][0, 0, 0]) for i in range(12)] == list(range(12))
     assert [int(dataset[i]["data_samples"].gt_label) for i in range(12)] == list(range(12))
-    with pytest.raises(ValueError, match="must be labels of 3 classes, found 11"):
-        DATASETS.build(dict(type="NumberedFolders", data_root=str(tmp_path), classes=["a", "b", "c"]))
+    config = dict(type="NumberedFolders", data_root=str(tmp_path), pipeline=pipeline)
+    names = [f"name {number}" for number in range(12)]
+    renamed = DATASETS.build(dict(type="RenamedClasses", classes=names, dataset=config))
+    assert renamed.metainfo["classes"] == tuple(names)
+    assert DATASETS.build(subset(dict(type="RenamedClasses", classes=names, dataset=config), 1)).labels == [*range(12)]
+    assert int(renamed[10]["data_samples"].gt_label) == 10
+    with pytest.raises(ValueError, match="NumberedFolders has 12 classes, but 2 names are given"):
+        DATASETS.build(dict(type="RenamedClasses", classes=["a", "b"], dataset=config))
     (tmp_path / "n01440764").mkdir()
     with pytest.raises(ValueError, match="found 'n01440764'"):
         DATASETS.build(dict(type="NumberedFolders", data_root=str(tmp_path)))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="empty holds no folders"):
+        DATASETS.build(dict(type="NumberedFolders", data_root=str(tmp_path / "empty")))
+    with pytest.raises(FileNotFoundError, match="none does not exist"):
+        DATASETS.build(dict(type="NumberedFolders", data_root=str(tmp_path / "none")))
 
 
 def features(path: Path, name: str = "features", **content: torch.Tensor) -> str:
