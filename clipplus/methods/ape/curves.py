@@ -83,6 +83,9 @@ class AffinitySeries:
         self._betas, self._low, self._half = betas, low, (high - low) / 2
         terms = _chebyshev_terms(float(betas.max()) * self._half)
         self._polynomial = terms < len(betas)
+        #: Rounding of a sum of affinities, relative to the sum of its weights times the nearest affinity: an allowance,
+        #: tens of times what was seen. Distances are rounded before beta multiplies them.
+        self.error = 1e-14 * (10 + float(betas.max()) * (high - low))
         if self._polynomial:
             angles = (torch.arange(terms, dtype=betas.dtype, device=betas.device) + 0.5) * (math.pi / terms)
             at_nodes = torch.exp(-betas * (low + self._half * (1 + angles.cos()))[:, None])

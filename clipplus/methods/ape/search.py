@@ -141,6 +141,7 @@ class SearchResult:
         return beta, alpha, gamma
 
 
+@torch.no_grad()
 def search_grid(
     zero_shot: Float[Tensor, "N C"],
     similarity: Float[Tensor, "N M"],
@@ -170,6 +171,7 @@ def search_grid(
     return SearchResult(grid, search.hits(zero_shot, similarity, targets), len(targets))
 
 
+@torch.no_grad()
 def search_features(
     terms: Callable[[Tensor], tuple[Tensor, Tensor]],
     features: Float[Tensor, "N D"],
@@ -235,6 +237,8 @@ class _Search:
                 f"targets must lie in 0..{self.classes - 1}, got {int(targets.min())}..{int(targets.max())}"
             )
         table = torch.zeros(self.grid.shape, dtype=torch.int64)
+        if not len(targets):
+            return table
         for block in zip(*(part.split(self.rows) for part in (zero_shot, similarity, targets)), strict=True):
             logits, products, own = block[0].double(), block[1].double(), block[2]
             _require_finite(zero_shot=logits, similarity=products)
@@ -247,9 +251,9 @@ class _Search:
         nearest = float(1 - similarity.max())
         series = AffinitySeries(self.betas, nearest, float(1 - similarity.min()))
         moments = class_moments(similarity, self.key_rows, series)
-        sum_size = self.sum_of_weights[:, None] * torch.exp(-self.betas * nearest)
+        sum_error = series.error * self.sum_of_weights[:, None] * torch.exp(-self.betas * nearest)
         alphas = self.alphas[self.alphas > 0]
-        wins = winning_alphas(zero_shot, moments, series.coefficients, sum_size, targets, float(alphas.min()))
+        wins = winning_alphas(zero_shot, moments, series.coefficients, sum_error, targets, float(alphas.min()))
         hits, open_cells = count_hits(alphas, wins)
         for n, g, b in zip(*(part.split(self.cells) for part in open_cells.nonzero(as_tuple=True)), strict=True):
             won = plain_hits(
