@@ -62,8 +62,8 @@ class TowerReferencesHook(Hook):
             return
         if tower.pretrained is not None:
             raise ValueError(
-                f"{source} was made with {name} '{reference['model']}' from '{reference['pretrained']}', but the config's "
-                f"is from '{tower.pretrained}', whose weights differ: set model.{name}.pretrained to the former"
+                f"{source} was made with {name} '{reference['model']}' from '{reference['pretrained']}', but the "
+                f"config's is from '{tower.pretrained}' and differs: set model.{name}.pretrained to the former"
             )
         supply = f"{source} does not hold its {name}, '{reference['model']}' from '{reference['pretrained']}'"
         try:

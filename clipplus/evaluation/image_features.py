@@ -38,8 +38,8 @@ class Views(Dataset[list[Any]]):
     Item i is a list of A packed samples.
 
     Args:
-        dataset: a data set, perhaps wrapped (`dataset`), with `get_data_info` and, innermost, a `pipeline` in mmengine's
-            form. Its pixels must not depend on anything but the pipeline's global random generators.
+        dataset: a data set, perhaps wrapped (`dataset`), with `get_data_info` and, innermost, a `pipeline` in
+            mmengine's form. Its pixels must not depend on anything but the pipeline's global random generators.
         num_views: A.
         seed: of all draws.
         where: what the data set belongs to, for messages.
@@ -187,7 +187,7 @@ def _batches(views: Views, stretches: Sequence[range], loader: Mapping[str, Any]
 
 
 class _CollateViews:
-    """Collates the views of several images like a batch of as many samples; a class, since spawned workers pickle it."""
+    """Collates views of several images like a batch of as many samples; a class, since spawned workers pickle it."""
 
     def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
         self.collate = collate

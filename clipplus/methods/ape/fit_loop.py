@@ -80,6 +80,8 @@ class FewShotFitLoop(StepLoop):
             texts that do not fit, images that cannot be read, a search on images that are shots or are tested.
     """
 
+    dataloader: Any
+
     def __init__(
         self,
         runner: Any,
@@ -231,10 +233,9 @@ class FewShotFitLoop(StepLoop):
             require_no_shots(shots, image_names(loader.dataset), f"val_dataloader.sets.{name}")
             images = self._evaluation_features("val", name, loader.dataset, config)
             stored = StoredFeatures(images, loader.dataset.metainfo.get("classes"))
-            options = {key: config[key] for key in ("batch_size", "collate_fn") if key in config}
-            loop.loaders[name] = build_evaluation_loader(
-                dict(options, num_workers=0, persistent_workers=False, dataset=_keyed(stored)), self.runner.seed, name
-            )
+            own: dict[str, Any] = {key: config[key] for key in ("batch_size", "collate_fn") if key in config}
+            own |= dict(num_workers=0, persistent_workers=False, dataset=_keyed(stored))
+            loop.loaders[name] = build_evaluation_loader(own, self.runner.seed, name)
         loop.dataloader = next(iter(loop.loaders.values()))
 
     def _evaluation_features(self, mode: str, name: str, dataset: Any, config: Mapping[str, Any]) -> ImageFeatures:
@@ -285,7 +286,7 @@ class FewShotFitLoop(StepLoop):
         self._hook.record["search"] = search_record(result, before, plan, where)
         save_table(Path(self.runner.work_dir) / "search.npz", result)
         level = logging.WARNING if plan.on == "test" else logging.INFO
-        print_log(describe(result, before, plan, where), logger="current", level=level)
+        print_log(describe(result, self.head.searched, before, plan, where), logger="current", level=level)
 
     def _search_images(self, plan: SearchPlan) -> tuple[str, ImageFeatures]:
         config = self.runner.cfg[f"{plan.on}_dataloader"]
@@ -308,11 +309,16 @@ class FewShotFitLoop(StepLoop):
         config = self.runner.cfg.get("test_dataloader") or {}
         found: list[str] = []
         for name in config.get("sets") or ():
-            try:
-                found += image_names(_keyed(DATASETS.build(_set_config(config, name)["dataset"])))
-            except FileNotFoundError:
-                print_log(f"test set '{name}' is not here: not compared with what is searched", logger="current")
+            found += _names_if_here(_set_config(config, name)["dataset"], name)
         return found
+
+
+def _names_if_here(config: dict[str, Any], name: str) -> list[str]:
+    try:
+        return image_names(_keyed(DATASETS.build(config)))
+    except FileNotFoundError:
+        print_log(f"test set '{name}' is not here: not compared with what is searched", logger="current")
+        return []
 
 
 def _keyed(dataset: Any) -> Any:

@@ -48,12 +48,9 @@ class FitRecordHook(Hook):
             return
         self.resumed = record
         self._require_classes(runner, record)
-        head = type(unwrapped(runner.model).head).__name__
-        if record.get("head", {}).get("type") != head:
-            raise ValueError(
-                f"{runner._load_from} was made by fitting a {record.get('head', {}).get('type')}, but the config's head "
-                f"is a {head}"
-            )
+        head, fitted = type(unwrapped(runner.model).head).__name__, record["head"]["type"]
+        if fitted != head:
+            raise ValueError(f"{runner._load_from} was made by fitting a {fitted}, but the config's head is a {head}")
 
     @staticmethod
     def _require_classes(runner: Any, record: dict[str, Any]) -> None:

@@ -52,8 +52,8 @@ class ImageOrFeaturePreprocessor(ClsDataPreprocessor):
 class FewShotClassifier(BaseClassifier):
     """Classifies images, or their features, by class texts and a few labelled images per class.
 
-    State-dict keys: `image_tower.<open_clip key>`, `head.<name>`. It is built unfitted; `FewShotFitLoop` or a checkpoint
-    fits it.
+    State-dict keys: `image_tower.<open_clip key>`, `head.<name>`. It is built unfitted; `FewShotFitLoop` or a
+    checkpoint fits it.
 
     Args:
         image_tower: config of a frozen `CLIPImageTower`; None where all inputs are features.

@@ -54,8 +54,8 @@ class SearchPlan:
         plan = cls(**config)
         if plan.on not in ("val", "test"):
             raise ValueError(
-                f"train_cfg.search.on must be 'val' or 'test', got '{plan.on}'; for images of the training set that are "
-                "no shots, give val_dataloader a FewShotSubset with part='holdout'"
+                f"train_cfg.search.on must be 'val' or 'test', got '{plan.on}'; for images of the training set that "
+                "are no shots, give val_dataloader a FewShotSubset with part='holdout'"
             )
         return plan
 
@@ -111,16 +111,19 @@ def accuracies(head: CacheHead, images: ImageFeatures) -> dict[str, float]:
     return dict(zero_shot=100 * zero_shot / len(labels), now=100 * hits / len(labels))
 
 
-def describe(result: SearchResult, before: Mapping[str, float], plan: SearchPlan, where: str) -> str:
-    """One line on what a search found."""
-    best = ", ".join(f"{name} {value:.6g}" for name, value in result.best.items())
+def describe(
+    result: SearchResult, names: Sequence[str], before: Mapping[str, float], plan: SearchPlan, where: str
+) -> str:
+    """One line on what a search over the values `names` found."""
+    best = ", ".join(f"{name} {result.best[name]:.6g}" for name in names)
     border = ""
     if result.on_border:
         border = f"; the best value lies at the end of the range of {', '.join(result.on_border)}: widen search.scale"
     warned = "; CHOSEN ON TEST: this accuracy is no estimate for other images" if plan.on == "test" else ""
     return (
-        f"search on {where} ({result.samples} images): zero-shot {before['zero_shot']:.2f} %, before {before['now']:.2f} "
-        f"%, best {result.best_accuracy:.2f} % at {best} ({result.cells_at_max} of {result.hits.numel()} cells reach it"
+        f"search on {where} ({result.samples} images): zero-shot {before['zero_shot']:.2f} %, before "
+        f"{before['now']:.2f} %, best {result.best_accuracy:.2f} % at {best} ({result.cells_at_max} of "
+        f"{result.hits.numel()} cells reach it"
         f"{border}){warned}"
     )
 
@@ -172,8 +175,8 @@ def require_no_shots(shots: Sequence[str], searched: Sequence[str], where: str) 
     both = [name for name in searched if name in known]
     if both:
         raise ValueError(
-            f"{where} holds {len(both)} of the few-shot images, e.g. '{both[0]}': they match themselves in the cache, so "
-            "that nothing can be chosen or measured on them. Use another split"
+            f"{where} holds {len(both)} of the few-shot images, e.g. '{both[0]}': they match themselves in the cache, "
+            "so that nothing can be chosen or measured on them. Use another split"
         )
 
 
@@ -188,6 +191,6 @@ def require_no_tested(searched: Sequence[str], tested: Sequence[str], where: str
     if both:
         raise ValueError(
             f"{where} holds {len(both)} images of the test set, e.g. '{both[0]}': alpha and beta would be chosen on "
-            "test. If that is what you want, as published for ImageNet, set train_cfg.search.on='test', which is stored "
-            "in the checkpoint; otherwise give val_dataloader a FewShotSubset with part='holdout'"
+            "test. If that is what you want, as published for ImageNet, set train_cfg.search.on='test', which is "
+            "stored in the checkpoint; otherwise give val_dataloader a FewShotSubset with part='holdout'"
         )
