@@ -164,7 +164,8 @@ class FewShotFitLoop(StepLoop):
         shots = self._features("train", parts, dataset, config, self.num_views)
         record = dict(
             features=parts, classes=names, texts=fingerprint(bank.class_prompts(names)),
-            text_tower=_tower_identity(bank.tower), head=_head_options(self.runner.cfg.model.head),
+            text_tower=None if bank.tower is None else _tower_identity(bank.tower),
+            head=_head_options(self.runner.cfg.model.head),
             shots=[[name, int(label)] for name, label in zip(shots.ids, shots.labels, strict=True)],
             seed=self.runner.seed, num_views=self.num_views, train_features=self.train_features,
         )  # fmt: skip
@@ -180,7 +181,8 @@ class FewShotFitLoop(StepLoop):
 
     def _fill_head(self, bank: Any, names: list[str], shots: ImageFeatures) -> None:
         device = self.head.alpha.device
-        text = bank.embeddings(bank.tower.to(device).eval(), names, cache=True)
+        tower = None if bank.tower is None else bank.tower.to(device).eval()
+        text = bank.embeddings(tower, names, cache=True)
         # What a runner made float64 stays it.
         dtype = self.head.text_weight.dtype
         self.head.fit(
