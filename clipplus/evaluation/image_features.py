@@ -232,7 +232,8 @@ def feature_parts(
     records = [sample_record(dataset, index) for index in range(len(dataset))]
     parts = dict(
         tower=dict(tower), preprocessing=preprocessing, pipeline=_pipeline_of(config),
-        data=_drawn_from(config, dataset), samples=fingerprint([len(records), records]), views=num_views, seed=seed, dtype=dtype,
+        data=_drawn_from(config, dataset), samples=fingerprint([len(records), records]), views=num_views, seed=seed,
+        dtype=dtype,
     )  # fmt: skip
     return json.loads(json.dumps(parts, default=str))
 
