@@ -12,6 +12,7 @@ from mmengine.fileio import load
 
 from clipplus.checkpoints.atomic import written_aside
 from clipplus.markdown import markdown_table, mean_and_deviation
+from clipplus.methods.ape.pictures import draw_accuracy_over_shots
 from clipplus.methods.ape.table import Cell, Table
 
 Records = Mapping[Cell, Mapping[str, Any]]
@@ -27,10 +28,14 @@ def finished_records(table: Table) -> dict[Cell, dict[str, Any]]:
 
 
 def write_report(table: Table) -> str:
-    """Write README.md and table.csv into the table's folder, and return the former."""
-    text = format_table(table)
-    for name, content in (("README.md", text), ("table.csv", format_csv(finished_records(table)))):
-        with written_aside(table.folder / name) as partial:
+    """Write README.md, its pictures and table.csv into the table's folder, and return the first."""
+    text, records = format_table(table), finished_records(table)
+    for data, name in _tested(table, records):
+        picture = draw_accuracy_over_shots(_title(data, name), accuracy_curves(records, data, name))
+        with written_aside(table.folder / _picture(data, name)) as partial:
+            picture.save(partial)
+    for file, content in (("README.md", text), ("table.csv", format_csv(records))):
+        with written_aside(table.folder / file) as partial:
             partial.write_text(content, encoding="utf-8")
     return text
 
@@ -57,14 +62,31 @@ def format_table(table: Table) -> str:
     """A table per test set, rows by config and columns by shots, and where the numbers come from."""
     records = finished_records(table)
     sections = []
-    for data in dict.fromkeys(cell.data for cell in table.configs):
-        cells = [cell for cell in table.configs if cell.data == data]
-        names = list(dict.fromkeys(name for cell in cells if cell in records for name in _sets(records[cell])))
-        for number, name in enumerate(names):
-            title = f"## {data}" + (f", tested on {name}" if name != data else "")
-            sections.append(f"{title}\n\nTop-1 (%) over shots per class.\n\n{_rows(cells, records, name, number == 0)}")
+    seen: set[str] = set()
+    for data, name in _tested(table, records):
+        rows = _rows([cell for cell in table.configs if cell.data == data], records, name, data not in seen)
+        seen.add(data)
+        sections.append(
+            f"## {_title(data, name)}\n\nTop-1 (%) over shots per class.\n\n{rows}\n\n"
+            f"![accuracy over shots]({_picture(data, name)})"
+        )
     sections.append(f"## How it was made\n\n{_origin(table, records)}")
     return "\n\n".join(sections) + "\n"
+
+
+def _tested(table: Table, records: Records) -> list[tuple[str, str]]:
+    """Data and test set of every table there is something for."""
+    return list(
+        dict.fromkeys((cell.data, name) for cell in table.configs if cell in records for name in _sets(records[cell]))
+    )
+
+
+def _title(data: str, name: str) -> str:
+    return data if name == data else f"{data}, tested on {name}"
+
+
+def _picture(data: str, name: str) -> str:
+    return f"{data}-{name}.png"
 
 
 def accuracy_curves(records: Records, data: str, name: str) -> dict[str, dict[int, list[float]]]:
