@@ -49,7 +49,7 @@ def prior_refinement(
         balance: see `interclass_similarity`.
 
     Raises:
-        ValueError: see `class_totals` and `refine`.
+        ValueError: see `add_keys` and `refine`.
     """
     return refine(text, class_totals(text, keys, labels, source), weights, balance)
 
@@ -62,10 +62,8 @@ def class_totals(
     Float64, so that the selected channels do not depend on the order in which a device adds.
 
     Raises:
-        ValueError: keys of another width than the texts.
+        ValueError: see `add_keys`.
     """
-    if keys.shape[1] != text.shape[1]:
-        raise ValueError(f"texts have {text.shape[1]} channels, but keys {keys.shape[1]}: both need the same CLIP")
     own = ClassTotals(text.double(), torch.ones(len(text), dtype=torch.int64, device=text.device))
     return own if source == "text" else add_keys(own, keys, labels)
 

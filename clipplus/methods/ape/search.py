@@ -106,7 +106,13 @@ class SearchResult:
 
     @property
     def best_hits(self) -> int:
-        """Hits of the best cell."""
+        """Hits of the best cell.
+
+        Raises:
+            ValueError: nothing was searched.
+        """
+        if not self.samples:
+            raise ValueError("a search needs at least one labelled image, got none: is the validation set empty?")
         return int(self.hits.max())
 
     @property

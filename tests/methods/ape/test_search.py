@@ -191,6 +191,13 @@ def test_no_hit_anywhere_is_zero_shot() -> None:
     assert found.on_border == ()
 
 
+def test_an_empty_set_has_no_best_cell() -> None:
+    empty = Case([2, 2], 5, seed=0).search(slice(0, 0))
+    assert int(empty.hits.sum()) == 0
+    with pytest.raises(ValueError, match="at least one labelled image, got none: is the validation set empty"):
+        _ = empty.best
+
+
 @pytest.mark.parametrize(
     ("scale", "steps"), [((7,), (3,)), ((7, 7), (3, 3, 3)), ((7, 0), (3, 3)), ((7, 7), (3, 0)), ((7,) * 4, (3,) * 4)]
 )
