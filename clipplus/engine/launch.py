@@ -20,10 +20,15 @@ from mmengine.utils.dl_utils import set_multi_processing
 
 from clipplus.did_you_mean import did_you_mean
 from clipplus.engine.latest import latest_checkpoint, numbered_checkpoints, require_whole
+from clipplus.engine.run_checkpoint import CheckpointNotSavedError
 
 # Read by mmengine's Runner from the config itself, not from its arguments.
 _READ_BY_RUNNER = ("activation_checkpointing", "compile", "efficient_conv_bn_eval", "find_unused_parameters", "sync_bn",
                    "model_wrapper_cfg", "runner_type")  # fmt: skip
+
+# What a user can mend. Other OSErrors, such as those of a picture that cannot be decoded, keep their traceback.
+_BAD_INPUT = (CheckpointNotSavedError, FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError,
+              PermissionError, FloatingPointError, ValueError)  # fmt: skip
 
 Launcher = Literal["none", "pytorch", "slurm", "mpi"]
 
@@ -96,7 +101,7 @@ def run_tool(main: Callable[[], object]) -> None:
         # Asked to stop (exit code 85): as orderly an end as any other.
         _leave_processes()
         raise
-    except (OSError, FloatingPointError, ValueError) as error:
+    except _BAD_INPUT as error:
         if os.environ.get("CLIPPLUS_TRACEBACK"):
             raise
         sys.stderr.write(f"error: {error}\n(CLIPPLUS_TRACEBACK=1 shows where it came from)\n")
