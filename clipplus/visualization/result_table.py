@@ -124,7 +124,12 @@ class ResultTableHook(Hook):
         print_log(f"results ({source}), also in {folder / 'results.md'}:\n{table}", logger="current")
 
     def _validated_file(self, runner: Any) -> str | None:
-        """The newest checkpoint, when the training ended with the weights that were validated."""
+        """The newest checkpoint, when the training ended with the weights that were validated.
+
+        A loop whose run ends in a file of its own names it as `result_file`.
+        """
+        if getattr(runner._train_loop, "result_file", None):
+            return runner._train_loop.result_file
         pointer = Path(runner.work_dir) / "last_checkpoint"
         if self._validated_at != _updates_so_far(runner) or not pointer.is_file():
             return None
