@@ -10,8 +10,8 @@ label l wins at alpha if alpha (z_l - z_c) >= a_c - a_l for all other classes. W
 So one minimum per group of classes decides all alphas. q_c is linear in the moments of the curves, hence one matrix
 product per query gives it for all betas and gammas. Every end is known up to rounding; where a grid alpha lies within
 it (ties among them), the cell is decided by the plain formula.
-Shape letters of this file: N queries, M keys, C classes, G gammas, B betas, A alphas, J terms, R rivals of the label (C - 1),
-P cells decided singly.
+Shape letters of this file: N queries, M keys, C classes, G gammas, B betas, A alphas, J terms, R rivals of the label
+(C - 1), P cells decided singly.
 """
 
 from typing import NamedTuple

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
-from mmpretrain.registry import DATA_SAMPLERS, MODEL_WRAPPERS, OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import MODEL_WRAPPERS, OPTIM_WRAPPERS, OPTIMIZERS
+from mmpretrain.registry import DATA_SAMPLERS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torch.optim import SGD
@@ -38,15 +38,13 @@ class ReplicatedBatches(GlobalBatches):
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         """Batches of (epoch, index), K per update."""
-        if self.stop is None:
-            raise RuntimeError("ReplicatedBatches needs the position that StepLoop sets")
         order, known = np.empty(0, dtype=np.int64), -1
-        for update in range(self.start, self.stop):
+        for update in range(self.start, self.start + len(self) if self.stop is None else self.stop):
             epoch, position = divmod(update, len(self))
             if epoch != known:
                 order, known = self.sampler.order(epoch), epoch
             whole = order[position * self.global_batch_size :][: self.global_batch_size]
-            for part in np.split(whole, self.accumulation) if self.accumulation > 1 else [whole]:
+            for part in np.array_split(whole, self.accumulation) if self.accumulation > 1 else [whole]:
                 yield [(epoch, int(index)) for index in part]
 
     def __len__(self) -> int:
@@ -55,6 +53,7 @@ class ReplicatedBatches(GlobalBatches):
         return whole + bool(rest) if self.accumulation == 1 or not whole else whole
 
 
+# mmengine looks wrappers up in its own registry only.
 @MODEL_WRAPPERS.register_module()
 class ReplicatedModel(nn.Module):
     """Stands for a distributed model where every rank takes the same steps on the same batches: nothing to exchange.
