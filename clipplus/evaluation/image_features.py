@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from clipplus.checkpoints import fingerprint
+from clipplus.checkpoints.provenance import file_fingerprint
 from clipplus.data import KeyedDataset
 from clipplus.data.keyed_dataset import BAD_SAMPLE_ERRORS, next_batch, quiet_worker
 from clipplus.data.seeding import seed_all
@@ -230,8 +231,9 @@ def feature_parts(
     config = ConfigDict(dataset_config).to_dict()
     records = [sample_record(dataset, index) for index in range(len(dataset))]
     parts = dict(
-        tower=dict(tower), preprocessing=preprocessing, pipeline=_pipeline_of(config), data=_drawn_from(config),
-        samples=fingerprint([len(records), records]), views=num_views, seed=seed, dtype=dtype,
+        tower=dict(tower), preprocessing=preprocessing, pipeline=_pipeline_of(config),
+        data=_drawn_from(config, dataset), samples=fingerprint([len(records), records]), views=num_views, seed=seed,
+        dtype=dtype,
     )  # fmt: skip
     return json.loads(json.dumps(parts, default=str))
 
@@ -275,8 +277,11 @@ def _pipeline_of(config: Mapping[str, Any]) -> Any:
     return config.get("pipeline", [])
 
 
-def _drawn_from(config: Mapping[str, Any]) -> Any:
-    """Options of the innermost data set that decide what its images are."""
+def _drawn_from(config: Mapping[str, Any], dataset: Any) -> Any:
+    """Options of the innermost data set that decide what its images are, and the content of a file that holds them."""
     while isinstance(config.get("dataset"), Mapping):
-        config = config["dataset"]
-    return {"type": str(config.get("type")), **{key: value for key, value in config.items() if key not in _WHERE}}
+        config, dataset = config["dataset"], getattr(dataset, "dataset", None)
+    options = {key: value for key, value in config.items() if key not in _WHERE}
+    file = getattr(dataset, "path", None)
+    content = {"content": file_fingerprint(Path(file))} if isinstance(file, str) and Path(file).is_file() else {}
+    return {"type": str(config.get("type")), **options, **content}

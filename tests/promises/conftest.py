@@ -133,7 +133,9 @@ def shrink(path: Path, work_dir: Path, bare: bool = False, noisy: bool = False) 
         _shrink_data(config.get(f"{mode}_dataloader") or {}, EVALUATED)
     if config.get("train_cfg"):
         length = {"max_iters": UPDATES * EPOCHS} if "max_iters" in config.train_cfg else {"max_epochs": EPOCHS}
-        config.train_cfg.update(length, val_interval=next(iter(length.values())))
+        # What fits without an update keeps to it.
+        if config.train_cfg.get("max_epochs") != 0:
+            config.train_cfg.update(length, val_interval=next(iter(length.values())))
     config.default_hooks.logger.interval = 1
     if bare:
         config.update(val_cfg=None, val_dataloader=None, val_evaluator=None)

@@ -164,7 +164,8 @@ class FewShotFitLoop(StepLoop):
         shots = self._features("train", parts, dataset, config, self.num_views)
         record = dict(
             features=parts, classes=names, texts=fingerprint(bank.class_prompts(names)),
-            text_tower=_tower_identity(bank.tower), head=_head_options(self.runner.cfg.model.head),
+            text_tower=None if bank.tower is None else _tower_identity(bank.tower),
+            head=_head_options(self.runner.cfg.model.head),
             shots=[[name, int(label)] for name, label in zip(shots.ids, shots.labels, strict=True)],
             seed=self.runner.seed, num_views=self.num_views, train_features=self.train_features,
         )  # fmt: skip
@@ -180,7 +181,8 @@ class FewShotFitLoop(StepLoop):
 
     def _fill_head(self, bank: Any, names: list[str], shots: ImageFeatures) -> None:
         device = self.head.alpha.device
-        text = bank.embeddings(bank.tower.to(device).eval(), names, cache=True)
+        tower = None if bank.tower is None else bank.tower.to(device).eval()
+        text = bank.embeddings(tower, names, cache=True)
         # What a runner made float64 stays it.
         dtype = self.head.text_weight.dtype
         self.head.fit(
@@ -243,6 +245,17 @@ class FewShotFitLoop(StepLoop):
         self._stored[f"{mode}-{name}"] = self._features(f"{mode}-{name}", parts, dataset, config)
         return self._stored[f"{mode}-{name}"]
 
+    def test_images(self, name: str) -> ImageFeatures:
+        """Stored features of a test set, also for who tests many fits on the same images.
+
+        Raises:
+            ValueError: a shot is among them.
+        """
+        config = _set_config(self.runner.cfg.test_dataloader, name)
+        dataset = _keyed(DATASETS.build(config["dataset"]))
+        require_no_shots(image_names(self._image_loader.dataset), image_names(dataset), f"test set '{name}'")
+        return self._evaluation_features("test", name, dataset, config)
+
     # ------------------------------------------------------------------------------------------ best epoch and search
 
     def _conclude(self) -> None:
@@ -253,11 +266,14 @@ class FewShotFitLoop(StepLoop):
         self.chooses = False
         self._restore_best(checkpoints)
         self._search()
+        self._write_result(checkpoints)
+        if self.runner.val_loop is not None:
+            self.runner.val_loop.run()
+
+    def _write_result(self, checkpoints: RunCheckpointHook | None) -> None:
         if checkpoints is not None:
             checkpoints.save_weights(self.runner, RESULT)
             self.result_file = RESULT
-        if self.runner.val_loop is not None:
-            self.runner.val_loop.run()
 
     def _restore_best(self, checkpoints: RunCheckpointHook | None) -> None:
         best = None if checkpoints is None else checkpoints.best_file
@@ -299,10 +315,7 @@ class FewShotFitLoop(StepLoop):
                 image_names(dataset_of(self.runner.val_loop.loaders[name])), self._tested(), f"val set '{name}'"
             )
             return f"val set '{name}'", self._stored[f"val-{name}"]
-        own = _set_config(config, name)
-        dataset = _keyed(DATASETS.build(own["dataset"]))
-        require_no_shots(image_names(self._image_loader.dataset), image_names(dataset), f"test set '{name}'")
-        return f"TEST set '{name}'", self._evaluation_features("test", name, dataset, own)
+        return f"TEST set '{name}'", self.test_images(name)
 
     def _tested(self) -> list[str]:
         """Names of all test images that can be found here; a fit needs no test data."""

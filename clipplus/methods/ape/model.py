@@ -88,18 +88,22 @@ class FewShotClassifier(BaseClassifier):
             self.head.model_scale = float(torch.tensor(self.image_tower.pretrained_scalars["logit_scale"]).exp())
         self.text_bank_config = text_bank
 
-    def build_text_bank(self) -> ClassTextBank:
-        """The class texts' bank with its tower.
+    def build_text_bank(self) -> Any:
+        """The class texts' bank with its tower (None where texts come from elsewhere).
 
         Raises:
             ValueError: none is configured, or its tower has another joint width than the image tower.
         """
         if self.text_bank_config is None:
             raise ValueError("a fit needs model.text_bank=dict(type='ClassTextBank', ..., tower=dict(...))")
-        bank: ClassTextBank = MODELS.build(self.text_bank_config)
-        if bank.tower is None:
+        bank: Any = MODELS.build(self.text_bank_config)
+        if isinstance(bank, ClassTextBank) and bank.tower is None:
             raise ValueError("model.text_bank needs a text tower of its own: text_bank.tower=dict(...)")
-        if self.image_tower is not None and bank.tower.config.embed_dim != self.image_tower.embed_dim:
+        if (
+            self.image_tower is not None
+            and bank.tower is not None
+            and bank.tower.config.embed_dim != self.image_tower.embed_dim
+        ):
             raise ValueError(
                 f"the towers' joint widths differ: image {self.image_tower.embed_dim}, text "
                 f"{bank.tower.config.embed_dim}; image_tower and text_bank.tower must be of one CLIP"

@@ -31,7 +31,7 @@ class SearchGrid:
         ValueError: scale and steps are not two or three numbers each, a scale is not positive, or a step below 1.
     """
 
-    scale: Sequence[float]
+    scale: Sequence[float | int]
     steps: Sequence[int]
     include_zero_alpha: bool = False
 
@@ -55,12 +55,12 @@ class SearchGrid:
     @property
     def betas(self) -> Float[Tensor, " B"]:
         """Sharpness of the cache."""
-        return _from_a_tenth(self.scale[0], self.steps[0])
+        return _from_a_tenth(float(self.scale[0]), self.steps[0])
 
     @property
     def alphas(self) -> Float[Tensor, " A"]:
         """Weight of the cache."""
-        alphas = _from_a_tenth(self.scale[1], self.steps[1])
+        alphas = _from_a_tenth(float(self.scale[1]), self.steps[1])
         return torch.cat([alphas.new_zeros(1), alphas]) if self.include_zero_alpha else alphas
 
     @property

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from clipplus.methods.ape.refinement import (
     add_keys,
     class_totals,
-    interclass_similarity,
     prior_refinement,
     refine,
     select_channels,
@@ -119,12 +118,8 @@ def test_a_single_class_has_no_pair() -> None:
         prior_refinement(*draw([3]), WEIGHTS)
 
 
-def test_foreign_options_labels_and_widths_are_refused() -> None:
+def test_foreign_labels_and_widths_are_refused() -> None:
     text, keys, labels = draw([2, 2])
-    with pytest.raises(ValueError, match="source must be 'all'"):
-        prior_refinement(text, keys, labels, WEIGHTS, source="keys")
-    with pytest.raises(ValueError, match="balance must be 'class' or 'pairs', got 'shots'"):
-        interclass_similarity(class_totals(text, keys, labels), "shots")
     with pytest.raises(ValueError, match=r"labels must lie in 0..1, since there are 2 class texts; got 0..2"):
         prior_refinement(text, keys, torch.tensor([0, 1, 2, 1]), WEIGHTS)
     with pytest.raises(ValueError, match="texts have 5 channels, but keys 4"):
