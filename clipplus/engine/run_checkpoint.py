@@ -257,15 +257,15 @@ class RunCheckpointHook(Hook):
         return self._loop is not None and self._saved == self._loop.iter
 
     def _save_numbered(self, runner: Any, loop: StepLoop) -> None:
-        name = self._position(loop)
-        self._save(runner, loop, f"{name}.pth", resumable=True)
+        self._save(runner, loop, f"{self._position(loop)}.pth", resumable=True)
         self._saved = loop.iter
         if is_main_process():
-            # Absolute, as mmengine writes it and the hosts' tools read it.
-            with written_aside(self._folder / "last_checkpoint") as partial:
-                partial.write_text(str((self._folder / f"{name}.pth").resolve()), encoding="utf-8")
-            sync_folder(self._folder)
             self._remove_old(loop)
+
+    def _name_last(self, path: Path) -> None:
+        # Absolute, as mmengine writes it and the hosts' tools read it.
+        with written_aside(self._folder / "last_checkpoint") as partial:
+            partial.write_text(str(path.resolve()), encoding="utf-8")
 
     def _save_best(self, runner: Any, loop: StepLoop, score: float) -> None:
         metric = re.sub(r"[^\w@.-]", "_", str(self.save_best))
@@ -300,6 +300,8 @@ class RunCheckpointHook(Hook):
                     save_param_scheduler=resumable and runner.param_schedulers is not None,
                     meta=dict(epoch=loop.epoch, iter=loop.iter),
                 )  # fmt: skip
+            if resumable and is_main_process():
+                self._name_last(path)
             sync_folder(self._folder)
         # The other ranks must hear of it, whatever it was, before they wait for this one elsewhere.
         except Exception as error:  # noqa: BLE001 - raised below
