@@ -18,6 +18,7 @@ from clipplus.methods.ape.fit_loop import FewShotFitLoop
 from clipplus.methods.ape.fit_record import FitRecordHook
 from clipplus.methods.ape.heads import APEHead, APETHead, TipAdapterHead, ZeroShotCacheHead
 from clipplus.methods.ape.model import FewShotClassifier, ImageOrFeaturePreprocessor
+from clipplus.methods.ape.stored_texts import StoredClassTexts
 from clipplus.methods.ape.stored_views import FewShotOptimWrapperConstructor, ReplicatedBatches, ReplicatedModel
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "RenamedClasses",
     "ReplicatedBatches",
     "ReplicatedModel",
+    "StoredClassTexts",
     "TipAdapterHead",
     "ZeroShotCacheHead",
 ]

@@ -8,12 +8,27 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
+from clipplus.methods.ape.checkpoints import (
+    load_head,
+    read_official,
+    save_head,
+    write_features,
+    write_features_config,
+    write_official,
+)
+from clipplus.methods.ape.data import FeatureDataset
+from clipplus.methods.ape.heads import APEHead
+from clipplus.methods.ape.logits import unit
+from clipplus.methods.ape.stored_texts import StoredClassTexts
 from clipplus.methods.ape.table import Table, table_cells
 from clipplus.methods.ape.table_report import write_report
 
 _EPILOG = """examples:
   clipplus ape table configs/ape/*_16shot_emoji.py --shots 1 2 4 8 16 --seeds 1 2 3 --out work_dirs/ape_emoji
   clipplus ape table configs/ape/*_16shot_emoji.py --out work_dirs/ape_emoji --print
+  clipplus ape import caches/dtd --shots 16 --out data/features/dtd --config configs/ape/NAME.py
+  clipplus ape export work_dirs/NAME/best.pth --out small.pth --slim
+  clipplus ape extend work_dirs/NAME/best.pth --features more.safetensors --out grown.pth
 """
 
 
@@ -36,6 +51,25 @@ def build_parser() -> argparse.ArgumentParser:
     table.add_argument("--print", action="store_true", help="write and print the table so far, run nothing")
     table.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="for all configs")
     table.set_defaults(run=run_table)
+    importer = commands.add_parser("import", help="the published code's stored features as files of ours")
+    importer.add_argument("folder", type=Path, help="of one data set: text_weights_cupl_t.pt, keys_16shots.pt, ...")
+    importer.add_argument("--shots", type=int, required=True, help="K of the cache")
+    importer.add_argument("--out", type=Path, required=True, help="folder to write to")
+    importer.add_argument("--config", type=Path, help="also write this config for the files, into the same folder")
+    importer.add_argument("--keep-bits", action="store_true", help="do not make rows of length 1 again")
+    importer.set_defaults(run=run_import)
+    exporter = commands.add_parser("export", help="a fitted classifier as a small file, or for the published code")
+    exporter.add_argument("checkpoint", type=Path, help="a best.pth")
+    exporter.add_argument("--out", type=Path, required=True, help=".pth, .safetensors, or with --official a folder")
+    exporter.add_argument("--slim", action="store_true", help="drop the channels that APE does not compare")
+    exporter.add_argument("--official", type=int, metavar="SHOTS", help="write the published code's files")
+    exporter.set_defaults(run=run_export)
+    extend = commands.add_parser("extend", help="add shots to a fitted classifier")
+    extend.add_argument("checkpoint", type=Path, help="a best.pth")
+    extend.add_argument("--features", required=True, help="safetensors file with features (N, D) and labels (N,)")
+    extend.add_argument("--texts", type=Path, help="safetensors file with text_weight (C, D) of classes that are new")
+    extend.add_argument("--out", type=Path, required=True, help="checkpoint to write")
+    extend.set_defaults(run=run_extend)
     return parser
 
 
@@ -66,6 +100,40 @@ def run_table(arguments: argparse.Namespace) -> int:
             sys.stdout.flush()
     sys.stdout.write(write_report(table))
     return 1 if failed else 0
+
+
+def run_import(arguments: argparse.Namespace) -> int:
+    """Write `texts`, `train-{K}shot`, `val` and `test`, and on demand a config that reads them."""
+    official = read_official(arguments.folder, arguments.shots, renormalize=not arguments.keep_bits)
+    written = write_features(official, arguments.out, arguments.shots)
+    if arguments.config:
+        written.append(write_features_config(arguments.config, arguments.out, arguments.shots, list(official.splits)))
+    sys.stdout.write("\n".join(map(str, written)) + "\n")
+    return 0
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """Write a fitted head in another form."""
+    head, content = load_head(arguments.checkpoint)
+    if arguments.official:
+        write_official(head, arguments.out, arguments.official)
+    else:
+        if arguments.slim:
+            if not isinstance(head, APEHead):
+                raise ValueError(f"--slim is for APE, since {type(head).__name__} compares all channels")
+            head.slim()
+        save_head(head, content, arguments.out)
+    return 0
+
+
+def run_extend(arguments: argparse.Namespace) -> int:
+    """Add keys, and classes, to a fitted head; alpha, beta and gamma stay."""
+    head, content = load_head(arguments.checkpoint)
+    more = FeatureDataset(arguments.features)
+    text = None if arguments.texts is None else unit(StoredClassTexts(str(arguments.texts)).text.float())
+    head.extend(unit(more.features.float()), more.labels, text)
+    save_head(head, content, arguments.out)
+    return 0
 
 
 def main(argv: Sequence[str]) -> int:

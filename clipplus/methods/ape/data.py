@@ -13,6 +13,7 @@ from mmpretrain.structures import DataSample
 from safetensors import SafetensorError, safe_open
 from torch.utils.data import Dataset
 
+from clipplus.checkpoints.provenance import file_fingerprint
 from clipplus.did_you_mean import did_you_mean
 from clipplus.methods.ape.coop_split import first_folder, read_split
 from clipplus.methods.ape.sampling import Short, few_shot_indices, held_out_indices
@@ -328,7 +329,8 @@ class FeatureDataset(Dataset[Any]):
 
     Args:
         path: safetensors file with `features` (N, D), or `raw` (A, N, D) for A views of every picture, and `labels`
-            (N,). `clipplus ape import` writes them.
+            (N,). `clipplus ape import` writes them. `{num_shots}` in it is replaced.
+        num_shots: K of a cache's file, which a table may vary.
         classes: names of the classes.
         view: which view of a `raw` file.
 
@@ -341,7 +343,11 @@ class FeatureDataset(Dataset[Any]):
         ValueError: a truncated file, other contents, or labels that do not fit.
     """
 
-    def __init__(self, path: str, classes: Sequence[str] | None = None, view: int = 0) -> None:
+    def __init__(
+        self, path: str, classes: str | Sequence[str] | None = None, view: int = 0, num_shots: int | None = None
+    ) -> None:
+        if num_shots is not None:
+            path = path.format(num_shots=num_shots)
         if not Path(path).is_file():
             raise FileNotFoundError(f"feature file {path} does not exist (clipplus ape import makes it)")
         try:
@@ -359,10 +365,11 @@ class FeatureDataset(Dataset[Any]):
         if features.shape[:1] != self.labels.shape:
             raise ValueError(f"{path}: {len(features)} features, but labels of shape {tuple(self.labels.shape)}")
         highest = int(self.labels.max())
-        names = tuple(classes) if classes is not None else tuple(map(str, range(highest + 1)))
+        names = tuple(map(str, range(highest + 1))) if classes is None else tuple(resolve_class_names(classes))
         if highest >= len(names):
             raise ValueError(f"{path}: label {highest} is beyond the {len(names)} classes")
-        self.path = path
+        # Names of samples tell one content of a file from another.
+        self._digest = file_fingerprint(Path(path))[:16]
         self.metainfo: dict[str, Any] = dict(classes=names)
 
     def full_init(self) -> None:
@@ -371,7 +378,10 @@ class FeatureDataset(Dataset[Any]):
     def get_data_info(self, index: int) -> dict[str, Any]:
         """A sample as `pipeline` takes it."""
         return dict(
-            feature=self.features[index], gt_label=int(self.labels[index]), key=f"{self.path}#{index}", sample_idx=index
+            feature=self.features[index],
+            gt_label=int(self.labels[index]),
+            key=f"{self._digest}#{index}",
+            sample_idx=index,
         )
 
     def get_cat_ids(self, idx: int) -> list[int]:
