@@ -25,7 +25,9 @@ from clipplus.evaluation import FeatureCache, ImageFeatures, cached_features, fe
 from clipplus.evaluation.loaders import build_evaluation_loader, dataset_of
 from clipplus.methods.ape.cache_head import CacheHead
 from clipplus.methods.ape.fit_record import FitRecordHook, require_same_fit
+from clipplus.methods.ape.heads import RefinedHead
 from clipplus.methods.ape.model import FewShotClassifier
+from clipplus.methods.ape.pictures import save_importance
 from clipplus.methods.ape.search_on import (
     SearchPlan,
     accuracies,
@@ -42,6 +44,8 @@ from clipplus.text.bank import cache_folder
 
 #: What `tools/test.py` loads.
 RESULT = "best.pth"
+#: Picture of the channels, for heads that select some.
+IMPORTANCE = "channels.png"
 
 
 @LOOPS.register_module()
@@ -188,9 +192,13 @@ class FewShotFitLoop(StepLoop):
         self.head.fit(
             text.to(dtype), shots.unit_features().to(device, dtype), shots.labels.to(device), names, list(shots.ids)
         )
-        kept = getattr(self.head, "channels", None)
-        channels = "" if kept is None else f", {len(kept)} of {text.shape[1]} channels kept"
-        print_log(f"cache: {len(shots.labels)} keys of {len(names)} classes{channels}", logger="current")
+        cache = f"{len(shots.labels)} keys of {len(names)} classes"
+        if isinstance(self.head, RefinedHead):
+            kept = f"{len(self.head.channels)} of {text.shape[1]} channels kept"
+            print_log(f"cache: {cache}, {kept}", logger="current")
+            save_importance(Path(self.runner.work_dir) / "pictures" / IMPORTANCE, cache, self.head)
+        else:
+            print_log(f"cache: {cache}", logger="current")
 
     def _train_on(self, shots: ImageFeatures, names: list[str]) -> None:
         """Epochs read stored views from now on, in the order and batches of the images."""

@@ -2,12 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import mean, stdev
 
 import torch
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from clipplus.checkpoints.atomic import written_aside
 from clipplus.methods.ape.heads import RefinedHead
 from clipplus.methods.ape.refinement import ClassTotals, Refinement, refine
 from clipplus.visualization.drawing import (
@@ -38,6 +42,15 @@ _KEY_WIDTH = 210
 _KEY_PITCH = 24
 # Lines are drawn larger and made small again: Pillow has no smooth ones.
 _FINER = 3
+
+
+def save_importance(file: Path, title: str, head: RefinedHead) -> None:
+    """Write `draw_importance` to a file, and name it in the log; one of several ranks does."""
+    if not is_main_process():
+        return
+    with written_aside(file) as partial:
+        draw_importance(title, head).save(partial)
+    print_log(f"pictures: {file}", logger="current")
 
 
 def draw_importance(title: str, head: RefinedHead) -> Image.Image:

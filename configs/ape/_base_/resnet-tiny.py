@@ -1,4 +1,5 @@
 # The small CLIP of configs/clip with the two towers that a data set's own training left; see the file that inherits this.
+# Its images lie close together, so that beta has to reach far beyond the published grids: searches ended at their border.
 _base_ = ['./few_shot.py']
 tower = dict(
     embed_dim=128,

@@ -166,10 +166,14 @@ def fit_config(tmp_path: Path) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def build(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Runner]:
-    """`build(config)`: its Runner, without what costs more than the run."""
-    # mmengine lays the config out with yapf for the log and every checkpoint.
+def plain_configs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Configs are written as they come: mmengine lays them out with yapf for the log and every checkpoint."""
     monkeypatch.setattr("mmengine.config.config.FormatCode", lambda text, **style: (text, True))
+
+
+@pytest.fixture
+def build(plain_configs: None) -> Callable[[Any], Runner]:
+    """`build(config)`: its Runner, without what costs more than the run."""
 
     def run(config: Any) -> Runner:
         from mmengine.utils import ManagerMixin

@@ -161,6 +161,7 @@ def test_export_and_extend_from_the_command_line(tmp_path: Path) -> None:
     assert len(read_official(tmp_path / "caches", 4).keys) == len(LABELS)
 
 
+@pytest.mark.usefixtures("plain_configs")
 @pytest.mark.parametrize("name", ["ape", "ape-t"])
 def test_published_features_are_fitted_and_tested_without_a_picture(tmp_path: Path, name: str) -> None:
     """Import, train and test, as a user would."""

@@ -73,6 +73,18 @@ def test_the_same_config_ends_in_the_same_weights(fit_config: Callable, build: C
     assert all(torch.equal(files[0][name], files[1][name]) for name in files[1])
 
 
+@pytest.mark.parametrize(("method", "selects"), [("ape", True), ("ape-t", True), ("tip-adapter", False)])
+def test_channels_are_drawn_and_named_in_the_log_where_some_are_selected(
+    method: str, selects: bool, fit_config: Callable, build: Callable
+) -> None:
+    config = fit_config(method, log_level="INFO")
+    build(config).train()
+    picture = Path(config.work_dir) / "pictures" / "channels.png"
+    log = next(Path(config.work_dir).glob("*/*.log")).read_text()
+    assert picture.is_file() == selects
+    assert (f"pictures: {picture}" in log) == selects
+
+
 def test_the_table_of_the_search_is_written(fit_config: Callable, build: Callable) -> None:
     config = fit_config("ape")
     build(config).train()

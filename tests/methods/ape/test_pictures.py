@@ -1,11 +1,18 @@
 """The pictures of kept channels and of accuracy over shots."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from mmpretrain.registry import MODELS
 
-from clipplus.methods.ape.pictures import draw_accuracy_over_shots, draw_channels, draw_importance
+from clipplus.methods.ape.pictures import (
+    draw_accuracy_over_shots,
+    draw_channels,
+    draw_importance,
+    save_importance,
+)
 from clipplus.methods.ape.refinement import Refinement, select_channels
 from clipplus.visualization.drawing import RIGHT
 
@@ -53,6 +60,15 @@ def test_a_fitted_head_shows_its_own_channels() -> None:
         images.append(draw_importance("head", head))
     few, many = (len(np.unique(pixels(image, RIGHT)[:, 1])) for image in images)
     assert many == pytest.approx(3 * few, rel=0.1)
+
+
+@pytest.mark.parametrize("main", [True, False])
+def test_one_of_several_ranks_writes(main: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clipplus.methods.ape.pictures.is_main_process", lambda: main)
+    head = MODELS.build(dict(type="mmpretrain.APEHead", num_channels=2, weights=(0.7, 0.3)))
+    head.fit(torch.eye(2, 4), torch.eye(2, 4), torch.tensor([0, 1]))
+    save_importance(tmp_path / "channels.png", "head", head)
+    assert (tmp_path / "channels.png").is_file() == main
 
 
 def curve_height(image, colour) -> float:
