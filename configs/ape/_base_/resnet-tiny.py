@@ -1,5 +1,5 @@
 # The small CLIP of configs/clip with the two towers that a data set's own training left; see the file that inherits this.
-# It was trained with a logit scale of 14 where published ones have 100, so that alpha and beta reach beyond the published grids.
+# Its logit scale is about 20 where the published ones have 100, so that alpha and beta reach beyond the published grids.
 _base_ = ['./few_shot.py']
 tower = dict(
     embed_dim=128,
