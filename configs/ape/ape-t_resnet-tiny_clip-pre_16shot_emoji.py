@@ -2,6 +2,6 @@
 _base_ = ['./_base_/resnet-tiny_emoji.py', './_base_/trained.py']
 
 model = dict(head=dict(type='APETHead', num_channels=0.75, weights=(0.2, 0.8), alpha=1.0, beta=1.0))
-train_cfg = dict(max_epochs=20, search=dict(on='val', scale=(120, 20), steps=(240, 80)))
+train_cfg = dict(max_epochs=20, search=dict(on='val', scale=(20, 200), steps=(100, 200)))
 param_scheduler = dict(type='CosineAnnealingLR', T_max=20, end=20, by_epoch=True, convert_to_iter_based=True)
 default_hooks = dict(checkpoint=dict(save_best='held_out/top1'))

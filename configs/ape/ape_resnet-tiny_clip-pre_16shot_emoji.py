@@ -2,4 +2,4 @@
 _base_ = ['./_base_/resnet-tiny_emoji.py', './_base_/untrained.py']
 
 model = dict(head=dict(type='APEHead', num_channels=0.75, weights=(0.5, 0.5), alpha=1.0, beta=1.0, gamma=0.1))
-train_cfg = dict(max_epochs=0, search=dict(on='val', scale=(120, 20, 1), steps=(240, 80, 10)))
+train_cfg = dict(max_epochs=0, search=dict(on='val', scale=(20, 200, 1), steps=(100, 200, 10)))

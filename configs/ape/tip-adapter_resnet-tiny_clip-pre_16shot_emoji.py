@@ -2,4 +2,4 @@
 _base_ = ['./_base_/resnet-tiny_emoji.py', './_base_/untrained.py']
 
 model = dict(head=dict(type='TipAdapterHead', alpha=1.0, beta=1.0))
-train_cfg = dict(max_epochs=0, search=dict(on='val', scale=(120, 20), steps=(240, 80)))
+train_cfg = dict(max_epochs=0, search=dict(on='val', scale=(20, 200), steps=(100, 200)))

@@ -1,5 +1,5 @@
 # The small CLIP of configs/clip with the two towers that a data set's own training left; see the file that inherits this.
-# Its images lie close together, so that beta has to reach far beyond the published grids: searches ended at their border.
+# Its logit scale is about 20 where the published ones have 100, so that alpha and beta reach beyond the published grids.
 _base_ = ['./few_shot.py']
 tower = dict(
     embed_dim=128,
