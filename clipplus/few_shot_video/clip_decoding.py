@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from mmengine.fileio import get
+from mmengine.registry import TRANSFORMS
 
 from clipplus.few_shot_video.clip_reading import VideoFile
 from clipplus.few_shot_video.frame_cache import FrameCache

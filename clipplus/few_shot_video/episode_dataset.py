@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from mmaction.registry import DATASETS
 from mmengine.logging import print_log
+from mmengine.registry import DATASETS
 from torch import Tensor
 from torch.utils.data import Dataset
 

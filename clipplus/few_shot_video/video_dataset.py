@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmaction.datasets import BaseActionDataset
-from mmaction.registry import DATASETS
+from mmengine.registry import DATASETS
 
 
 @DATASETS.register_module()
@@ -21,8 +21,8 @@ class FewShotVideoDataset(BaseActionDataset):
         suffix: appended to paths that have no extension, e.g. '.webm' for Something-Something V2.
         classes_file: JSON object `{split: [name, ...]}`; None leaves the classes without names.
         classes_split: which entry of it; default the list's file name without extension.
-        filename_tmpl: given for raw frames: the paths are then folders of pictures with this name, e.g. 'img_{:05}.jpg',
-            counted from `start_index`.
+        filename_tmpl: given for raw frames: the paths are then folders of pictures with this name, such as
+            'img_{:05}.jpg', counted from `start_index`.
         start_index: number of the first frame: 0 for videos; raw frames of OpenMMLab's tools begin with 1.
         test_mode: as in mmaction2's data sets.
         **kwargs: likewise.
@@ -111,7 +111,7 @@ def _class_names(path: Path, split: str) -> tuple[str, ...]:
     if not names:
         known = ", ".join(name for name, value in content.items() if value)
         raise ValueError(
-            f"{path} has no class names for split '{split}' (it has {known}); give classes_split, or leave classes_file "
-            "out if no class name is needed"
+            f"{path} has no class names for split '{split}' (it has {known}); give classes_split, or leave "
+            "classes_file out if no class name is needed"
         )
     return tuple(names)
