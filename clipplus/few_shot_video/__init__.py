@@ -12,7 +12,9 @@ from clipplus.few_shot_video.distances import eps_cosine, frame_distances
 from clipplus.few_shot_video.episode_dataset import EpisodeDataset
 from clipplus.few_shot_video.episode_sample import EpisodeDataSample
 from clipplus.few_shot_video.episodes import Episode, EpisodeKey, EpisodeShape, draw_episode
+from clipplus.few_shot_video.feature_cache_loop import FeatureCacheTestLoop, FeatureCacheValLoop
 from clipplus.few_shot_video.frame_cache import FrameCache
+from clipplus.few_shot_video.frame_sampling import StrideSampleFrames, strided_frames
 from clipplus.few_shot_video.head import FewShotHead
 from clipplus.few_shot_video.mean_pool import MeanPoolMatcher
 from clipplus.few_shot_video.otam import OTAMMatcher, otam_distance
@@ -32,6 +34,8 @@ __all__ = [
     "EpisodeDataset",
     "EpisodeKey",
     "EpisodeShape",
+    "FeatureCacheTestLoop",
+    "FeatureCacheValLoop",
     "FewShotAccuracy",
     "FewShotDataPreprocessor",
     "FewShotHead",
@@ -41,6 +45,7 @@ __all__ = [
     "MeanPoolMatcher",
     "OTAMMatcher",
     "ShapesVideoDataset",
+    "StrideSampleFrames",
     "TRXMatcher",
     "VideoFile",
     "Ways",
@@ -50,4 +55,5 @@ __all__ = [
     "frame_distances",
     "mean_and_interval",
     "otam_distance",
+    "strided_frames",
 ]

@@ -39,7 +39,7 @@ class VideoFile:
     def __init__(self, source: str | Path | bytes, name: str | None = None) -> None:
         self.name = name or ("a video" if isinstance(source, bytes) else str(source))
         if not isinstance(source, bytes) and not Path(source).is_file():
-            raise FileNotFoundError(f"video {source} does not exist (if an extension is missing: the data set's suffix)")
+            raise FileNotFoundError(f"video {source} does not exist (its extension? see suffix)")
         try:
             self._container = av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source))
             if not self._container.streams.video:

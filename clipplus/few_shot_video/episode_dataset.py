@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,6 +114,11 @@ class EpisodeDataset(Dataset[dict[str, Any]]):
         """Videos that were found unreadable so far."""
         return set(self._bad.nonzero().flatten().tolist())
 
+    def pass_over(self, videos: Iterable[int]) -> None:
+        """Take videos for unreadable that another process found to be so."""
+        for video in videos:
+            self._bad[video] = 1
+
     def _where(self) -> str:
         return str(getattr(self.dataset, "ann_file", "") or f"{type(self.dataset).__name__} '{self.split}'")
 
@@ -175,7 +180,7 @@ class EpisodeDataset(Dataset[dict[str, Any]]):
             for video in wanted:
                 clips[video] = self._clip(video, key if training else None)
         frames = [clip for video in episode.videos if (clip := clips[video]) is not None]
-        inputs = torch.stack(self._of_one_size(frames, episode.videos))
+        inputs = torch.stack(self.same_size(frames, episode.videos))
         seeds = [_aug_seed(key, video) if training else 0 for video in episode.videos]
         sample = self.describe(episode, key.index, torch.tensor(seeds, dtype=torch.int64))
         return {"inputs": inputs, "data_samples": sample}
@@ -211,7 +216,12 @@ class EpisodeDataset(Dataset[dict[str, Any]]):
         info = self.dataset.get_data_info(video)
         return str(info.get("filename") or info.get("frame_dir") or info.get("key") or video)
 
-    def _of_one_size(self, frames: list[Tensor], videos: list[int]) -> list[Tensor]:
+    def same_size(self, frames: list[Tensor], videos: list[int]) -> list[Tensor]:
+        """The clips as they are, which must be stackable.
+
+        Raises:
+            ValueError: sizes differ; names two videos.
+        """
         shapes = [tuple(clip.shape) for clip in frames]
         odd = next((i for i, shape in enumerate(shapes) if shape != shapes[0]), None)
         if odd is not None:

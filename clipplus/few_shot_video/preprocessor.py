@@ -9,7 +9,6 @@ from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from clipplus.clip.preprocessor import CLIP_MEAN, CLIP_STD
 from clipplus.few_shot_video.clip_pixels import (
     center_offset,
     crop_each,
@@ -19,6 +18,10 @@ from clipplus.few_shot_video.clip_pixels import (
     squash,
 )
 from clipplus.few_shot_video.episode_sample import EpisodeDataSample
+
+# OpenAI's pixel statistics, to all their digits: published clips are compared to 1e-5.
+_MEAN = tuple(255 * value for value in (0.48145466, 0.4578275, 0.40821073))
+_STD = tuple(255 * value for value in (0.26862954, 0.26130258, 0.27577711))
 
 
 @MODELS.register_module()
@@ -42,8 +45,8 @@ class FewShotDataPreprocessor(BaseDataPreprocessor):
 
     def __init__(
         self,
-        mean: Sequence[float] = CLIP_MEAN,
-        std: Sequence[float] = CLIP_STD,
+        mean: Sequence[float] = _MEAN,
+        std: Sequence[float] = _STD,
         size: Sequence[int] | None = None,
         crop: int | None = None,
         query_flip: float = 0.0,

@@ -43,7 +43,7 @@ val_dataloader = dict(
                     test_mode=True,
                     pipeline=[dict(sample, test_mode=True), *pack])))))
 val_evaluator = dict(sets=dict(shapes_1shot=dict(type='FewShotAccuracy')))
-val_cfg = dict(type='MultiDatasetValLoop')
+val_cfg = dict(type='FeatureCacheValLoop')
 
 test_videos = dict(
     type='ShapesVideoDataset',
@@ -67,4 +67,4 @@ test_dataloader = dict(
                 type='EpisodeDataset', split='test', way=5, shots=5, num_episodes=10000, dataset=test_videos))))
 test_evaluator = dict(
     sets=dict(shapes_1shot=dict(type='FewShotAccuracy'), shapes_5shot=dict(type='FewShotAccuracy')))
-test_cfg = dict(type='MultiDatasetTestLoop')
+test_cfg = dict(type='FeatureCacheTestLoop')
