@@ -22,8 +22,8 @@ def at_least_float32(values: Tensor) -> Tensor:
 
 
 def eps_cosine(
-    a: Float[Tensor, "*batch N D"], b: Float[Tensor, "*batch M D"], eps: float
-) -> Float[Tensor, "*batch N M"]:
+    a: Float[Tensor, "*#batch N D"], b: Float[Tensor, "*#batch M D"], eps: float
+) -> Float[Tensor, "... N M"]:
     """Cosine similarity of all rows of `a` with all rows of `b`, `<a, b> / (|a| |b| + eps)`.
 
     `eps` is added to the product of the norms, so that short features are less similar than long ones, and those of

@@ -6,6 +6,7 @@ channels.
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 from clipplus.few_shot_video.distances import (
@@ -61,12 +62,13 @@ class FrameMatcher(nn.Module, ABC):
         """
         ways = Ways.of(support_label)
         require_clips(query, support, support_label)
-        support = at_least_float32(support)
-        if self.shots == "prototype_mean":
-            support = mean_over_shots(support, ways, dim=support.dim() - 3)
-        dist_EQSTU = frame_distances(query, support, self.eps, self.similarity)
-        clips_EQS = self.clip_distance(dist_EQSTU)
-        return clips_EQS if self.shots == "prototype_mean" else mean_over_shots(clips_EQS, ways, dim=2)
+        with torch.autocast(query.device.type, enabled=False):
+            support = at_least_float32(support)
+            if self.shots == "prototype_mean":
+                support = mean_over_shots(support, ways, dim=support.dim() - 3)
+            dist_EQSTU = frame_distances(query, support, self.eps, self.similarity)
+            clips_EQS = self.clip_distance(dist_EQSTU)
+            return clips_EQS if self.shots == "prototype_mean" else mean_over_shots(clips_EQS, ways, dim=2)
 
 
 def require_clips(query: Tensor, support: Tensor, support_label: Tensor) -> None:

@@ -32,7 +32,7 @@ class Ways:
     position: Int[Tensor, "E S"]
 
     @classmethod
-    def of(cls, support_label: Int[Tensor, "E S"]) -> "Ways":
+    def of(cls, support_label: Tensor) -> "Ways":
         """Read the layout.
 
         Args:
@@ -79,8 +79,8 @@ class Ways:
         one_hot = torch.nn.functional.one_hot(self.position, self.number)
         return (one_hot.to(like.dtype) / self.counts[:, None]).to(like.device, non_blocking=True)
 
-    def columns(self, query_label: Int[Tensor, "E Q"]) -> Int[Tensor, "E Q"]:
-        """Positions of the queries' labels among the columns, on the CPU.
+    def columns(self, query_label: Tensor) -> Int[Tensor, "E Q"]:
+        """Positions among the columns, on the CPU, of the queries' labels (E, Q).
 
         Raises:
             TypeError: labels that are no integers.
@@ -98,13 +98,13 @@ class Ways:
         return same.int().argmax(dim=2)
 
 
-def mean_over_shots(values: Float[Tensor, "E S *rest"], ways: Ways, dim: int = 1) -> Float[Tensor, "E W *rest"]:
-    """Average over the shots of each way.
+def mean_over_shots(values: Tensor, ways: Ways, dim: int = 1) -> Tensor:
+    """Average over the shots of each way, (E, ..., S, ...) -> (E, ..., W, ...).
 
     Args:
         values: (E, ..., S, ...).
         ways: the layout.
-        dim: where S stands; W takes its place. Not 0.
+        dim: where S stands, from 1.
     """
     if ways.equal_shots == 1 and bool((ways.position == torch.arange(ways.number)).all()):
         return values
