@@ -101,12 +101,10 @@ class _Alignment(torch.autograd.Function):
         first = u[0, 1:]
         first.copy_(z_MLP[0])
         zeros = z_MLP.new_full((pairs,), _LOG_2)
-        for row in range(1, rows):
-            first[row] += torch.logaddexp(first[row - 1], zeros)
-        for column in range(1, columns):
-            before = u[column - 1]
-            torch.logaddexp(before[:-1], before[1:], out=u[column, 1:])
-            u[column, 1:] += z_MLP[column]
+        for above, here in zip(first[:-1], first[1:], strict=True):
+            here += torch.logaddexp(above, zeros)
+        for above, left, here, step in zip(u[:-1, :-1], u[:-1, 1:], u[1:, 1:], z_MLP[1:], strict=True):
+            torch.logaddexp(above, left, out=here).add_(step)
         ends_LP = u[-1, 1:] + _times_counted(rows, z_MLP)
         total_P = ends_LP.logsumexp(0)
         ctx.save_for_backward(u, (ends_LP - total_P).exp())
@@ -121,14 +119,14 @@ class _Alignment(torch.autograd.Function):
         left = (u[:-1, 1:] - u[:-1, :-1]).sigmoid_()
         grad_MLP = u.new_zeros(columns, rows, pairs)
         torch.mul(share_LP, grad_P, out=grad_MLP[-1])
-        for column in range(columns - 1, 0, -1):
-            here, before = grad_MLP[column], grad_MLP[column - 1]
-            torch.mul(here, left[column - 1], out=before)
+        grads = grad_MLP.unbind()
+        for before, here, share in reversed(list(zip(grads[:-1], grads[1:], left, strict=True))):
+            torch.mul(here, share, out=before)
             before[:-1] += here[1:] - before[1:]
-        first = grad_MLP[0]
-        stayed = (u[0, 1:] - _LOG_2).sigmoid_()
-        for row in range(rows - 1, 0, -1):
-            first[row - 1].addcmul_(first[row], stayed[row - 1])
+        first = grads[0].unbind()
+        stayed = (u[0, 1:-1] - _LOG_2).sigmoid_()
+        for above, here, share in reversed(list(zip(first[:-1], first[1:], stayed, strict=True))):
+            above.addcmul_(here, share)
         return grad_MLP, None
 
 
