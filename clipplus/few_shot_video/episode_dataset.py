@@ -267,7 +267,10 @@ def video_classes(dataset: Any) -> np.ndarray:
     Raises:
         ValueError: a video without a single whole-numbered `label`.
     """
-    labels = [dataset.get_data_info(video).get("label") for video in range(len(dataset))]
+    # Asking for every record of a long list would take seconds.
+    labels = getattr(dataset, "labels", None)
+    if labels is None or len(labels) != len(dataset):
+        labels = [dataset.get_data_info(video).get("label") for video in range(len(dataset))]
     bad = next((i for i, label in enumerate(labels) if not isinstance(label, int | np.integer)), None)
     if bad is not None:
         raise ValueError(f"{type(dataset).__name__}: video {bad} needs one class id as 'label', got {labels[bad]!r}")

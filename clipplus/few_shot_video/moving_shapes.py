@@ -30,6 +30,7 @@ _RADIUS = (0.13, 0.2)
 _ASTRAY = 0.04
 _UNEVEN = 0.35
 _PIXEL_NOISE = 6.0
+_SHADE, _TINT = (20, 70), 10
 #: Motions of each split: a path and its reverse are neighbours in `all_motions` and stay together.
 _FIRST_AND_LAST = {"train": (0, 36), "val": (36, 46), "test": (46, 60)}
 
@@ -77,7 +78,8 @@ class MovingShape:
         places = np.array([PLACES[name] for name in motion])
         self._path = places + rng.uniform(-_ASTRAY, _ASTRAY, places.shape)
         self._times = _uneven_times(rng, num_frames)
-        self._shade = rng.uniform(20, 235, 3).astype(np.float32)
+        # Dark and hardly coloured, so that a small tower learns where the thing is within minutes.
+        self._shade = (rng.uniform(*_SHADE) + rng.uniform(-_TINT, _TINT, 3)).astype(np.float32)
         self._noise_seed = int(rng.integers(2**31))
         self.size = size
 

@@ -26,7 +26,7 @@ class FewShotRecognizer(BaseModel):
         backbone: config of a `CLIPImageTower`, which sees every frame by itself; or of a module with
             `takes_clips = True`, called with clips (V, T, 3, H, W). One with `needs_text = True` is called
             `backbone(clips, text)`, text being (V, D), that of each support's class, or None for queries.
-        cls_head: config of a head, see `FewShotHead`; with `text` it is given `class_text` (C, D) as well.
+        cls_head: config of a head, see `FewShotHead`; one with `needs_text = True` is given `class_text` (C, D) as well.
         neck: config of a module between them, called like a head: `neck(query, support, data_samples)` -> (query,
             support).
         text: config of a `ClassTextBank` with a `tower` of its own. It gives the texts of all classes of the split that
@@ -36,7 +36,7 @@ class FewShotRecognizer(BaseModel):
             training batch norms only, which CLIP-FSAR's ResNets have.
 
     Raises:
-        ValueError: unknown `encode`, or a backbone that needs texts without `text`; when running, no data samples, an
+        ValueError: unknown `encode`, or a part that needs texts without `text`; when running, no data samples, an
             unknown mode, texts without class names or of another width than the features.
     """
 
@@ -60,8 +60,9 @@ class FewShotRecognizer(BaseModel):
         self.cls_head: nn.Module = MODELS.build(cls_head)
         self.encode = encode
         self.text: ClassTextBank | None = None if text is None else MODELS.build(text)
-        if self.needs_text and self.text is None:
-            raise ValueError(f"{type(self.backbone).__name__} needs class texts: give the model text=dict(...)")
+        for part in (self.backbone, self.neck, self.cls_head):
+            if _needs_text(part) and self.text is None:
+                raise ValueError(f"{type(part).__name__} needs class texts: give the model text=dict(...)")
         self._texts: dict[tuple[str, ...], Tensor] = {}
         # Read by NonFiniteHook: it names the samples whose rows are not finite.
         self.rows_behind_loss: tuple[Tensor, ...] = ()
@@ -69,7 +70,7 @@ class FewShotRecognizer(BaseModel):
     @property
     def needs_text(self) -> bool:
         """Whether the features of a support depend on the text of its class."""
-        return bool(getattr(self.backbone, "needs_text", False))
+        return _needs_text(self.backbone)
 
     def init_weights(self) -> None:
         """Nothing: towers and heads initialise or load themselves when they are built."""
@@ -103,7 +104,8 @@ class FewShotRecognizer(BaseModel):
         query, support = self.extract_feat(inputs, data_samples)
         self.rows_behind_loss = (query.detach().flatten(1), support.detach().flatten(1))
         query, support = self._refined(query, support, data_samples)
-        terms: dict[str, Tensor] = self.cls_head.loss(query, support, data_samples, **self._texts_of(data_samples))
+        texts = self._texts_for(self.cls_head, data_samples)
+        terms: dict[str, Tensor] = self.cls_head.loss(query, support, data_samples, **texts)
         return terms
 
     def predict(self, inputs: Tensor, data_samples: Sequence[EpisodeDataSample]) -> list[EpisodeDataSample]:
@@ -115,9 +117,8 @@ class FewShotRecognizer(BaseModel):
     ) -> list[EpisodeDataSample]:
         """Predictions from the backbone's features, (E, Q, T, D) and (E, S, T, D), wherever they come from."""
         query, support = self._refined(query, support, data_samples)
-        found: list[EpisodeDataSample] = self.cls_head.predict(
-            query, support, data_samples, **self._texts_of(data_samples)
-        )
+        texts = self._texts_for(self.cls_head, data_samples)
+        found: list[EpisodeDataSample] = self.cls_head.predict(query, support, data_samples, **texts)
         return found
 
     def extract_feat(self, inputs: Tensor, data_samples: Sequence[EpisodeDataSample]) -> tuple[Tensor, Tensor]:
@@ -159,17 +160,23 @@ class FewShotRecognizer(BaseModel):
         self._texts[key] = self._texts[key].to(device)
         return self._texts[key]
 
-    def _texts_of(self, data_samples: Sequence[EpisodeDataSample]) -> dict[str, Tensor]:
-        """What a head is given besides features: nothing without a text bank."""
-        return {} if self.text is None else {"class_text": self.class_text(data_samples[0].get("classes"))}
+    def _texts_for(self, part: nn.Module, data_samples: Sequence[EpisodeDataSample]) -> dict[str, Tensor]:
+        """What a head or a neck is given besides features."""
+        return {"class_text": self.class_text(data_samples[0].get("classes"))} if _needs_text(part) else {}
 
     def _refined(
         self, query: Tensor, support: Tensor, data_samples: Sequence[EpisodeDataSample]
     ) -> tuple[Tensor, Tensor]:
         if self.neck is None:
             return query, support
-        refined: tuple[Tensor, Tensor] = self.neck(query, support, data_samples, **self._texts_of(data_samples))
+        refined: tuple[Tensor, Tensor] = self.neck(
+            query, support, data_samples, **self._texts_for(self.neck, data_samples)
+        )
         return refined
+
+
+def _needs_text(part: nn.Module | None) -> bool:
+    return bool(getattr(part, "needs_text", False))
 
 
 def _per_episode(features: Tensor, inputs: Tensor) -> Tensor:

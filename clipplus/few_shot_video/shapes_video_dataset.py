@@ -60,6 +60,11 @@ class ShapesVideoDataset(BaseDataset):
         """The number of every video; all else follows from it."""
         return list(range(self.videos_per_class * len(self.motions)))
 
+    @property
+    def labels(self) -> list[int]:
+        """Class ids in the order of the videos."""
+        return [index % len(self.motions) for index in self.data_list]
+
     def get_data_info(self, idx: int) -> dict[str, Any]:
         """The video at position `idx`; nothing is drawn yet."""
         index = self.data_list[idx]

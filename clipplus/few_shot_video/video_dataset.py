@@ -70,6 +70,8 @@ class FewShotVideoDataset(BaseActionDataset):
         videos = [self._parse(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
         if not videos:
             raise ValueError(f"{path} lists no videos")
+        #: Class ids in the order of the list.
+        self.labels = [video["label"] for video in videos]
         return videos
 
     def _parse(self, line: str, path: Path, number: int) -> dict[str, Any]:
