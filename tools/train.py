@@ -9,7 +9,6 @@ Examples:
 """
 
 import argparse
-from pathlib import Path
 
 from mmengine.config import Config
 
@@ -33,7 +32,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         nargs="?",
         const="auto",
         metavar="auto|PATH",
-        help="go on from a checkpoint; without PATH from the newest in the work dir (a fresh start if there is none)",
+        help="go on from a checkpoint, or from the newest in a folder; without PATH from the newest in the work dir (a "
+        "fresh start if there is none)",
     )
     parser.add_argument("--amp", action="store_true", help="bfloat16 on GPUs (fp32 on the CPU)")
     parser.add_argument("--no-validate", action="store_true", help="train without evaluating")
@@ -52,12 +52,10 @@ def apply_arguments(config: Config, arguments: argparse.Namespace) -> None:
     """Put the choices of the command line into the config.
 
     Raises:
-        FileNotFoundError: a checkpoint to resume from that does not exist.
-        ValueError: a checkpoint to resume from that is damaged; --auto-scale-lr without a base batch size.
+        ValueError: a checkpoint to resume from that does not exist or is damaged; --auto-scale-lr without a base batch
+            size.
     """
     if arguments.resume:
-        if arguments.resume != "auto" and not Path(arguments.resume).is_file():
-            raise FileNotFoundError(f"--resume: checkpoint {arguments.resume} does not exist")
         resume_from(config, arguments.resume)
     if arguments.amp:
         config.optim_wrapper.type = "AutoAmpOptimWrapper"

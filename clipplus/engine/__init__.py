@@ -10,6 +10,7 @@ from clipplus.engine.optim import AutoAmpOptimWrapper, CLIPOptimWrapperConstruct
 from clipplus.engine.provenance import run_provenance
 from clipplus.engine.run_checkpoint import RunCheckpointHook
 from clipplus.engine.step_loop import StepLoop
+from clipplus.engine.tower_references import TowerReferencesHook
 
 __all__ = [
     "AutoAmpOptimWrapper",
@@ -23,6 +24,7 @@ __all__ = [
     "NonFiniteHook",
     "RunCheckpointHook",
     "StepLoop",
+    "TowerReferencesHook",
     "latest_checkpoint",
     "load_from_restricted",
     "run_provenance",

@@ -73,7 +73,8 @@ def _build_validation(runner: Any, validation: dict[str, Any]) -> None:
 
 def _report(stopwatch: _StopwatchHook, samples: int) -> dict[str, float]:
     counted = max(len(stopwatch.ends) - 1, 1)
-    seconds = (stopwatch.ends[-1] - stopwatch.ends[0]) / counted
+    # A fit without updates has none to measure.
+    seconds = (stopwatch.ends[-1] - stopwatch.ends[0]) / counted if stopwatch.ends else 0.0
     if torch.cuda.is_available():
         memory = torch.cuda.max_memory_allocated()
     else:

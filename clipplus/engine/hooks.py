@@ -96,11 +96,13 @@ class CheckpointContractHook(Hook):
         state = checkpoint.get("state_dict", checkpoint)
         state = rename_for(wanted, {key.removeprefix("module."): value for key, value in state.items()})
         new = tuple(getattr(model, "new_keys", ()))
+        # Parts that take their sizes from the file compare what matters themselves.
+        sized = tuple(getattr(model, "sized_by_file", ())) or ("\0",)
         missing = sorted(key for key in wanted.keys() - state.keys() if not key.startswith(new or "\0"))
         shapes = sorted(
             f"{key} {tuple(state[key].shape)} for {tuple(wanted[key].shape)}"
             for key in wanted.keys() & state.keys()
-            if state[key].shape != wanted[key].shape
+            if state[key].shape != wanted[key].shape and not key.startswith(sized)
         )
         if missing or shapes:
             raise ValueError(

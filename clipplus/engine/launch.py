@@ -20,10 +20,15 @@ from mmengine.utils.dl_utils import set_multi_processing
 
 from clipplus.did_you_mean import did_you_mean
 from clipplus.engine.latest import latest_checkpoint, numbered_checkpoints, require_whole
+from clipplus.engine.run_checkpoint import CheckpointNotSavedError
 
 # Read by mmengine's Runner from the config itself, not from its arguments.
 _READ_BY_RUNNER = ("activation_checkpointing", "compile", "efficient_conv_bn_eval", "find_unused_parameters", "sync_bn",
                    "model_wrapper_cfg", "runner_type")  # fmt: skip
+
+# What a user can mend. Other OSErrors, such as those of a picture that cannot be decoded, keep their traceback.
+_BAD_INPUT = (CheckpointNotSavedError, FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError,
+              PermissionError, FloatingPointError, ValueError)  # fmt: skip
 
 Launcher = Literal["none", "pytorch", "slurm", "mpi"]
 
@@ -37,7 +42,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action=DictAction,
         metavar="KEY=VALUE",
-        help="override config values, e.g. train_dataloader.batch_size=64 train_cfg.max_epochs=3",
+        help="override config values, e.g. train_dataloader.batch_size=64 optim_wrapper.optimizer.lr=1e-3",
     )
     parser.add_argument(
         "--launcher",
@@ -96,7 +101,7 @@ def run_tool(main: Callable[[], object]) -> None:
         # Asked to stop (exit code 85): as orderly an end as any other.
         _leave_processes()
         raise
-    except (OSError, FloatingPointError, ValueError) as error:
+    except _BAD_INPUT as error:
         if os.environ.get("CLIPPLUS_TRACEBACK"):
             raise
         sys.stderr.write(f"error: {error}\n(CLIPPLUS_TRACEBACK=1 shows where it came from)\n")
@@ -115,7 +120,8 @@ def resume_from(config: Config, checkpoint: str) -> None:
 
     Args:
         config: of the training; `resume` and `load_from` are set.
-        checkpoint: a path, or 'auto' for the newest whole one of the work directory (a fresh start if there is none).
+        checkpoint: a file; a folder, for the newest whole checkpoint in it; or 'auto' for that of the work directory (a
+            fresh start if there is none).
 
     Raises:
         FileNotFoundError: no such file.
@@ -136,18 +142,23 @@ def resume_from(config: Config, checkpoint: str) -> None:
 
 
 def _find_checkpoint(work_dir: Path, checkpoint: str) -> str | None:
-    if checkpoint != "auto":
-        path = Path(checkpoint).expanduser()
-        require_whole(path)
-        return str(path)
-    newest = latest_checkpoint(work_dir)
-    damaged = numbered_checkpoints(work_dir)
-    if newest is None and damaged:
+    path = work_dir if checkpoint == "auto" else Path(checkpoint).expanduser()
+    if checkpoint != "auto" and not path.is_dir():
+        if not path.is_file():
+            raise FileNotFoundError(f"checkpoint {path} does not exist")
+        return str(require_whole(path))
+    newest = latest_checkpoint(path)
+    if newest is not None:
+        return str(newest)
+    damaged = numbered_checkpoints(path)
+    if damaged:
         raise ValueError(
-            f"none of the {len(damaged)} checkpoints in {work_dir} can be read ({damaged[-1].name}, ...): remove them "
+            f"none of the {len(damaged)} checkpoints in {path} can be read ({damaged[-1].name}, ...): remove them "
             "to start anew"
         )
-    return None if newest is None else str(newest)
+    if checkpoint != "auto":
+        raise FileNotFoundError(f"folder {path} holds no epoch_N.pth or iter_N.pth")
+    return None
 
 
 def _start_all_processes(config: Config) -> None:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from clipplus.checkpoints import load_restricted
+from clipplus.checkpoints.atomic import written_aside
 
 
 # mmengine's log cuts the first ten characters of a loader's name.
@@ -62,10 +63,8 @@ def load_from_restricted_url(filename: str, map_location: Any = None) -> Any:
 
 
 def _download(address: str, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    torch.hub.download_url_to_file(address, str(partial), progress=False)
-    partial.replace(target)
+    with written_aside(target) as partial:
+        torch.hub.download_url_to_file(address, str(partial), progress=False)
 
 
 def load_from_other_refused(filename: str, map_location: Any = None) -> NoReturn:  # noqa: ARG001 - as all loaders

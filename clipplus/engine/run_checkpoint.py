@@ -23,7 +23,7 @@ from clipplus.engine.run_record import FIXED, describe_data, run_record, take_up
 from clipplus.engine.run_state import PREEMPTED, forget_run_state, read_run_state, write_run_state
 from clipplus.engine.step_loop import StepLoop
 
-_FILES = ("epoch_", "iter_", "best_", "last_checkpoint", "run_state")
+_FILES = ("epoch_", "iter_", "best", "last_checkpoint", "run_state")
 _OPTION = "default_hooks.checkpoint.allow_changed"
 
 
@@ -146,8 +146,29 @@ class RunCheckpointHook(Hook):
 
     def after_train(self, runner: Any) -> None:
         """Save the end of a training that a validation stopped early."""
+        # Where nothing was trained there is no position to go on from.
+        if self._loop is not None and self._loop.max_iters:
+            self.save_position(runner)
+
+    def save_position(self, runner: Any) -> None:
+        """Save the position unless it is saved; for loops that change the weights after the last update."""
         if self._loop is not None and not self._is_saved():
             self._save_numbered(runner, self._loop)
+
+    def save_weights(self, runner: Any, name: str) -> None:
+        """Save the weights as they are now, which no training can go on from; all ranks call it."""
+        if self._loop is not None:
+            self._save(runner, self._loop, name, resumable=False)
+
+    @property
+    def best_file(self) -> Path | None:
+        """The weights of the best validation so far."""
+        return self._folder / self._best["file"] if self._best else None
+
+    def may_leave(self, runner: Any) -> None:
+        """For work outside of the updates, at points from which it goes on when the run is started again."""
+        if self._loop is not None and self._request.heard():
+            self._leave("asked to stop between updates")
 
     def after_run(self, runner: Any) -> None:
         """The training is done."""
@@ -197,7 +218,7 @@ class RunCheckpointHook(Hook):
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Keep the weights if no validation was better."""
-        if self._loop is None or self.save_best is None:
+        if self._loop is None or self.save_best is None or not self._loop.chooses:
             return
         if self.save_best not in (metrics or {}):
             hint = did_you_mean(self.save_best, metrics or {})
@@ -236,15 +257,15 @@ class RunCheckpointHook(Hook):
         return self._loop is not None and self._saved == self._loop.iter
 
     def _save_numbered(self, runner: Any, loop: StepLoop) -> None:
-        name = self._position(loop)
-        self._save(runner, loop, f"{name}.pth", resumable=True)
+        self._save(runner, loop, f"{self._position(loop)}.pth", resumable=True)
         self._saved = loop.iter
         if is_main_process():
-            # Absolute, as mmengine writes it and the hosts' tools read it.
-            with written_aside(self._folder / "last_checkpoint") as partial:
-                partial.write_text(str((self._folder / f"{name}.pth").resolve()), encoding="utf-8")
-            sync_folder(self._folder)
             self._remove_old(loop)
+
+    def _name_last(self, path: Path) -> None:
+        # Absolute, as mmengine writes it and the hosts' tools read it.
+        with written_aside(self._folder / "last_checkpoint") as partial:
+            partial.write_text(str(path.resolve()), encoding="utf-8")
 
     def _save_best(self, runner: Any, loop: StepLoop, score: float) -> None:
         metric = re.sub(r"[^\w@.-]", "_", str(self.save_best))
@@ -279,6 +300,8 @@ class RunCheckpointHook(Hook):
                     save_param_scheduler=resumable and runner.param_schedulers is not None,
                     meta=dict(epoch=loop.epoch, iter=loop.iter),
                 )  # fmt: skip
+            if resumable and is_main_process():
+                self._name_last(path)
             sync_folder(self._folder)
         # The other ranks must hear of it, whatever it was, before they wait for this one elsewhere.
         except Exception as error:  # noqa: BLE001 - raised below

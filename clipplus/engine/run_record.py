@@ -1,7 +1,8 @@
 """What a checkpoint holds so that a resumed run is the same run: position, what must not change, states of hooks."""
 
+import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -25,7 +26,8 @@ def run_record(runner: Any, data: str) -> dict[str, Any]:
 
     Returns:
         `format`; `last_val`, the update after which the newest validation was done (None: none yet); `global_batch`,
-        samples per update; `seed`; `data`, see `describe_data`; `hooks`, the `state_dict()` of every hook that has one.
+        samples per update; `seed`; `data`, see `describe_data`; `schedule`, the config of optimiser and schedulers, of
+        which a resumed run keeps the built state; `hooks`, the `state_dict()` of every hook that has one.
     """
     loop = runner.train_loop
     return {
@@ -34,6 +36,7 @@ def run_record(runner: Any, data: str) -> dict[str, Any]:
         "global_batch": loop.batches.global_batch_size,
         "seed": runner.seed,
         "data": data,
+        "schedule": _schedule(runner.cfg.to_dict()),
         "hooks": {name: hook.state_dict() for name, hook in _with_state(runner.hooks)},
     }
 
@@ -77,6 +80,7 @@ def take_up(runner: Any, checkpoint: dict[str, Any], data: str, allow_changed: S
     if record["format"] > _FORMAT:
         raise ValueError(f"{source} was saved by a later version (format {record['format']}, known is {_FORMAT})")
     _require_unchanged(runner, record, data, allow_changed, option)
+    _warn_of_schedule(source, record.get("schedule", {}), _schedule(runner.cfg.to_dict()))
     if "seed" in allow_changed:
         # mmengine would take the stored one.
         checkpoint["meta"].pop("seed", None)
@@ -107,6 +111,36 @@ def _require_unchanged(
                 f"{change}: the resumed run would not be the same run. If that is what you want, set {option}='{key}'"
             )
         print_log(change, logger="current", level=logging.WARNING)
+
+
+def _schedule(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted key -> value of what is built once and then lives in the checkpoint: optimiser and schedulers."""
+    parts = {
+        "optim_wrapper.optimizer": (config.get("optim_wrapper") or {}).get("optimizer"),
+        "param_scheduler": config.get("param_scheduler"),
+    }
+    # By way of JSON, so that tuples and lists are the same and anything else is its text.
+    return dict(_leaves("", json.loads(json.dumps(parts, default=repr))))
+
+
+def _leaves(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, dict | list):
+        yield prefix, value
+        return
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _leaves(f"{prefix}.{key}" if prefix else str(key), inner)
+
+
+def _warn_of_schedule(source: str, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    changed = [key for key in sorted({*saved, *now}) if saved.get(key) != now.get(key)]
+    if saved and changed:
+        changes = ", ".join(f"{key} {saved.get(key)} -> {now.get(key)}" for key in changed)
+        print_log(
+            f"the config has changed since {source} was saved ({changes}), but optimiser and schedules go on as they "
+            "were saved. To train with other ones start from the weights: --cfg-options load_from=PATH",
+            logger="current",
+            level=logging.WARNING,
+        )
 
 
 def _with_state(hooks: Sequence[Hook]) -> Iterator[tuple[str, Any]]:

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 from typing import Literal
+from uuid import uuid4
 
 from mmengine.dist import is_main_process
 
@@ -36,13 +37,12 @@ def write_run_state(work_dir: str | Path, state: State, iteration: int, any_rank
     Returns:
         How the run ended, by what is written now.
     """
-    known = read_run_state(work_dir)
-    state = known or state
-    text = json.dumps({"state": state, "iteration": iteration}) + "\n"
-    if known is None and (is_main_process() or any_rank):
-        _write(Path(work_dir) / RUN_STATE, text)
+    if is_main_process() or any_rank:
+        _write_first(Path(work_dir) / RUN_STATE, _text(state, iteration))
+    state = read_run_state(work_dir) or state
     if os.environ.get(_COPY) and (int(os.environ.get("LOCAL_RANK", "0")) == 0 or any_rank):
-        _write(Path(os.environ[_COPY]), text)
+        with written_aside(Path(os.environ[_COPY])) as partial:
+            partial.write_text(_text(state, iteration), encoding="utf-8")
     return state
 
 
@@ -60,6 +60,19 @@ def forget_run_state(work_dir: str | Path) -> None:
         (Path(work_dir) / RUN_STATE).unlink(missing_ok=True)
 
 
-def _write(path: Path, text: str) -> None:
-    with written_aside(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+def _text(state: State, iteration: int) -> str:
+    return json.dumps({"state": state, "iteration": iteration}) + "\n"
+
+
+def _write_first(path: Path, text: str) -> None:
+    """Write `path` whole unless it is there: of ranks that do so at once one is first, which a rename cannot tell."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Process numbers are the same on two machines now and then.
+    partial = path.with_name(f"{path.stem}.{uuid4().hex}.partial{path.suffix}")
+    partial.write_text(text, encoding="utf-8")
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        pass
+    finally:
+        partial.unlink(missing_ok=True)

@@ -43,6 +43,7 @@ class StepLoop(EpochBasedTrainLoop):
 
     Attributes:
         last_val: the update after which the newest validation was done.
+        chooses: whether a validation's result may decide which weights are the best ones.
 
     Raises:
         ValueError: not exactly one of `max_epochs` and `max_iters`; accumulation for a model whose loss couples the
@@ -73,6 +74,7 @@ class StepLoop(EpochBasedTrainLoop):
         self.batches.set_accumulation(self.accumulation)
         self.by_epoch = max_iters is None
         self.last_val: int | None = None
+        self.chooses = True
         epochs = max_epochs if max_iters is None else math.ceil(max_iters / len(self.batches))
         super().__init__(runner, loader, max_epochs=epochs, val_interval=val_interval)
         if max_iters is not None:
@@ -115,7 +117,7 @@ class StepLoop(EpochBasedTrainLoop):
 
     def _run(self) -> None:
         self._take_position()
-        if self._iter >= self._max_iters:
+        if self._iter >= self._max_iters > 0:
             print_log(
                 f"nothing is left to train: update {self._iter} of {self._max_iters} is done (train_cfg)",
                 logger="current",

@@ -1,5 +1,7 @@
-"""Evaluation of embeddings: loops over several sets, zero-shot classification, retrieval, classifiers on features."""
+"""Evaluation: loops over several sets, zero-shot classification, retrieval, features and classifiers on them."""
 
+from clipplus.evaluation.feature_cache import FeatureCache, ImageFeatures, read_features
+from clipplus.evaluation.image_features import cached_features, feature_parts
 from clipplus.evaluation.linear_probe import LinearProbeAccuracy, choose_regularisation, fit_logistic
 from clipplus.evaluation.loops import MultiDatasetTestLoop, MultiDatasetValLoop
 from clipplus.evaluation.neighbours import NearestNeighbourAccuracy, neighbour_votes
@@ -9,15 +11,20 @@ from clipplus.evaluation.zero_shot import ZeroShotAccuracy, label_ranks
 
 __all__ = [
     "CrossModalRecall",
+    "FeatureCache",
+    "ImageFeatures",
     "LinearProbeAccuracy",
     "MultiDatasetTestLoop",
     "MultiDatasetValLoop",
     "NearestNeighbourAccuracy",
     "SetMetric",
     "ZeroShotAccuracy",
+    "cached_features",
     "choose_regularisation",
+    "feature_parts",
     "fit_logistic",
     "label_ranks",
     "neighbour_votes",
+    "read_features",
     "retrieval_ranks",
 ]

@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from clipplus.checkpoints import fingerprint, read_tensors, tower_hash, write_tensors
+from clipplus.did_you_mean import did_you_mean
 from clipplus.text.class_names import resolve_class_names
 from clipplus.text.templates import resolve_templates
 from clipplus.text.tokenizer import build_tokenizer
@@ -72,13 +73,14 @@ class ClassTextBank:
         classes: names (position = label), the name of a set, or a file (see `resolve_class_names`); None takes the
             names of the data set that is evaluated.
         templates: list of templates with `{}`, or the name of a set (see `TEMPLATE_SETS`).
-        prompts: JSON file `{class name: [prompt, ...]}`, used instead of templates.
+        prompts: JSON file `{class name: [prompt, ...]}`, used instead of templates. What occurs twice counts twice.
+        add_templates: use both, the filled templates in front of the class's own prompts.
         average: 'unit' or 'raw', see `average_prompts`.
         normalize: normalise the class embeddings.
         tower: config of a text tower of its own; otherwise `embeddings` is given the model's.
 
     Raises:
-        ValueError: unknown names, templates or average; prompts that miss a class.
+        ValueError: unknown names, templates or average; `add_templates` without prompts; prompts that miss a class.
     """
 
     def __init__(
@@ -89,13 +91,17 @@ class ClassTextBank:
         average: Literal["unit", "raw"] = "unit",
         normalize: bool = True,
         tower: dict | CLIPTextTower | None = None,
+        add_templates: bool = False,
     ) -> None:
+        if add_templates and prompts is None:
+            raise ValueError("add_templates=True adds templates to prompts: state prompts, or leave it out")
         if average not in ("unit", "raw"):
             raise ValueError(f"average must be 'unit' or 'raw', got '{average}'")
         self.classes = None if classes is None else resolve_class_names(classes)
         self.templates = resolve_templates(templates)
         self.prompts_file = prompts
         self.prompts = None if prompts is None else _read_prompts(Path(prompts))
+        self.add_templates = add_templates
         self.average: Literal["unit", "raw"] = average
         self.normalize = normalize
         self.tower = MODELS.build(tower) if isinstance(tower, dict) else tower
@@ -104,16 +110,23 @@ class ClassTextBank:
         """The prompts of each class, in label order.
 
         Raises:
-            ValueError: the prompts file misses classes.
+            ValueError: the prompts file misses classes (all are named, with the nearest name that it has), or leaves
+                one without any prompt.
         """
+        filled = [[template.replace("{}", name) for template in self.templates] for name in names]
         if self.prompts is None:
-            return [[template.replace("{}", name) for template in self.templates] for name in names]
-        missing = [name for name in names if not self.prompts.get(name)]
+            return filled
+        missing = [f"'{name}'{did_you_mean(name, self.prompts)}" for name in names if name not in self.prompts]
         if missing:
+            raise ValueError(f"{self.prompts_file} has no prompts for {len(missing)} classes: {', '.join(missing)}")
+        empty = [f"'{name}'" for name in names if not self.prompts[name]]
+        if empty and not self.add_templates:
             raise ValueError(
-                f"{self.prompts_file} has no prompts for {', '.join(map(repr, missing[:5]))} ({len(missing)} missing)"
+                f"{self.prompts_file} has an empty list for {', '.join(empty)}: write a prompt, or use templates as "
+                "well (add_templates=True)"
             )
-        return [self.prompts[name] for name in names]
+        own = [self.prompts[name] for name in names]
+        return [[*texts, *more] for texts, more in zip(filled, own, strict=True)] if self.add_templates else own
 
     @torch.no_grad()
     def embeddings(
@@ -154,7 +167,10 @@ class ClassTextBank:
     def _compute(self, tower: CLIPTextTower, prompts: list[list[str]]) -> Tensor:
         device = next(tower.parameters()).device
         tokenizer = build_tokenizer(tower.model, tower.tokenizer)
-        tokens = tokenizer([p for of_class in prompts for p in of_class])
+        texts = [prompt for of_class in prompts for prompt in of_class]
+        # Files of generated prompts repeat themselves; each text is encoded once and counts as often as it occurs.
+        position = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+        tokens = tokenizer(list(position))
         owner = torch.repeat_interleave(torch.arange(len(prompts)), torch.tensor([len(p) for p in prompts]))
         parts = tokens.split(_ROWS_PER_PASS)
         was_training = tower.training
@@ -163,4 +179,5 @@ class ClassTextBank:
             [tower(tower.trim(part).to(device)).float() for part in tqdm(parts, "class texts", disable=len(parts) < 20)]
         )
         tower.train(was_training)
+        features = features[[position[text] for text in texts]]
         return average_prompts(features, owner.to(device), self.average, self.normalize)

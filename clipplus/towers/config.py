@@ -87,7 +87,7 @@ def load_pretrained(config: TowerConfig, pretrained: str) -> WeightFile:
         pretrained: a file, or an open_clip tag of the tower's name ('openai', 'laion2b_s34b_b79k').
 
     Raises:
-        FileNotFoundError: neither a file nor a tag of this tower.
+        FileNotFoundError: neither a file nor a tag of this tower, or a tag whose file cannot be downloaded.
         ValueError: the weights were trained with the other activation, or nobody says which.
     """
     if Path(pretrained).expanduser().is_file():
@@ -102,9 +102,22 @@ def load_pretrained(config: TowerConfig, pretrained: str) -> WeightFile:
             )
         trained_with = bool(tag.get("quick_gelu", False))
         check_activation(config, pretrained, trained_with)
-        return read_weights(open_clip.download_pretrained(tag))
+        return read_weights(_download(config.name, pretrained, tag))
     check_activation(config, pretrained, trained_with)
     return file
+
+
+def _download(name: str, pretrained: str, tag: dict) -> str:
+    try:
+        return open_clip.download_pretrained(tag)
+    # The hub's client, urllib and open_clip's own checks raise anything from OSError to RuntimeError.
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise FileNotFoundError(
+            f"the weights '{pretrained}' of tower '{name}' cannot be downloaded ({type(error).__name__}: "
+            f"{reason:.160}): fetch the file {tag.get('hf_hub') or tag.get('url')} elsewhere and state it as "
+            "`pretrained='PATH'` of both towers (HF_HUB_OFFLINE=1 saves the wait)"
+        ) from error
 
 
 def check_activation(config: TowerConfig, source: str, trained_with: bool | None) -> None:

@@ -86,8 +86,11 @@ class CLIPImageTower(nn.Module):
             compile_blocks(self._blocks())
         #: `logit_scale` and `logit_bias` of the weights that the tower started from.
         self.pretrained_scalars: dict[str, float] = {}
+        #: What the weights came from, a tag or a file; None for random ones.
+        self.pretrained: str | None = None
+        self._resizes = image_size is not None
         if pretrained is not None:
-            self._load(pretrained, resize=image_size is not None)
+            self.load(pretrained)
         self.requires_grad_(not frozen)
         self.train()
 
@@ -117,10 +120,11 @@ class CLIPImageTower(nn.Module):
             return self.visual.trunk.blocks
         raise ValueError(f"tower '{self.config.name}' ({_kind(self.visual)}) is no ViT: it has no blocks to compile")
 
-    def _load(self, pretrained: str, resize: bool) -> None:
+    def load(self, pretrained: str) -> None:
+        """Take the weights of a tag or a file; see `pretrained` of the class, and its errors."""
         file = load_pretrained(self.config, pretrained)
         weights = {key: value for key, value in file.weights.items() if key.startswith("visual.")}
-        if resize:
+        if self._resizes:
             if isinstance(self.visual, TimmModel):
                 resize_positions(weights, self.visual)
             else:
@@ -129,6 +133,7 @@ class CLIPImageTower(nn.Module):
         self.pretrained_scalars = {
             name: float(file.weights[name]) for name in ("logit_scale", "logit_bias") if name in file.weights
         }
+        self.pretrained = pretrained
 
     def train(self, mode: bool = True) -> "CLIPImageTower":
         """Training mode for what trains; frozen parts stay in eval mode."""

@@ -98,8 +98,10 @@ class CLIPTextTower(nn.Module):
                     "has no blocks to compile"
                 )
             compile_blocks(text.transformer.resblocks, dynamic=True)
+        #: What the weights came from, a tag or a file; None for random ones.
+        self.pretrained: str | None = None
         if pretrained is not None:
-            self._load(pretrained)
+            self.load(pretrained)
         self.requires_grad_(not frozen)
         self.train()
 
@@ -118,7 +120,8 @@ class CLIPTextTower(nn.Module):
         """Joint width E."""
         return self.config.embed_dim
 
-    def _load(self, pretrained: str) -> None:
+    def load(self, pretrained: str) -> None:
+        """Take the weights of a tag or a file; see `pretrained` of the class, and its errors."""
         file = load_pretrained(self.config, pretrained)
         weights = file.weights
         if self.config.custom_text:
@@ -126,6 +129,7 @@ class CLIPTextTower(nn.Module):
         roots = ("text",) if self.config.custom_text else _PARTS
         own = {key: value for key, value in weights.items() if key.split(".")[0] in roots}
         load_tower(self, file, own, f"text tower '{self.config.name}'")
+        self.pretrained = pretrained
 
     def train(self, mode: bool = True) -> "CLIPTextTower":
         """Training mode, unless frozen."""

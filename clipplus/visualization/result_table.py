@@ -13,6 +13,7 @@ from mmengine.runner import BaseLoop
 
 from clipplus.checkpoints.atomic import written_aside
 from clipplus.engine import run_provenance
+from clipplus.markdown import markdown_table
 
 Baselines = Mapping[str, Mapping[str, float]]
 
@@ -28,13 +29,7 @@ def format_results(metrics: Mapping[str, float], baselines: Baselines) -> str:
     for key, value in metrics.items():
         others = [values.get(key) for values in baselines.values()]
         rows.append([key, f"{value:.2f}", *("" if other is None else f"{other:.2f}" for other in others)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    lines = []
-    for key, *cells in (rows[0], rule, *rows[1:]):
-        aligned = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append(f"| {' | '.join([key.ljust(widths[0]), *aligned])} |")
-    return "\n".join(lines)
+    return markdown_table(rows)
 
 
 @HOOKS.register_module()
@@ -124,7 +119,12 @@ class ResultTableHook(Hook):
         print_log(f"results ({source}), also in {folder / 'results.md'}:\n{table}", logger="current")
 
     def _validated_file(self, runner: Any) -> str | None:
-        """The newest checkpoint, when the training ended with the weights that were validated."""
+        """The newest checkpoint, when the training ended with the weights that were validated.
+
+        A loop whose run ends in a file of its own names it as `result_file`.
+        """
+        if getattr(runner._train_loop, "result_file", None):
+            return runner._train_loop.result_file
         pointer = Path(runner.work_dir) / "last_checkpoint"
         if self._validated_at != _updates_so_far(runner) or not pointer.is_file():
             return None

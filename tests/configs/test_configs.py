@@ -14,8 +14,10 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(path for path in (ROOT / "configs").glob("*/*.py") if path.parent.name != "_base_")
 METAFILES = sorted((ROOT / "configs").glob("*/metafile.yml"))
 # {method}_{tower}[_{start}-pre][_{gpus}xb{batch}[-options]-{schedule}]_{data}[-size].py, words joined by dashes.
+# Few-shot methods have their shots in the place of batch and schedule.
 NAME = re.compile(
-    r"[a-z0-9-]+_[a-z0-9-]+(_[a-z0-9-]+-pre)?_(\d+xb\d+(-[a-z0-9-]+)*-\d+(e|k|iters)|(zeroshot|probe)[a-z-]*)_[a-z0-9-]+"
+    r"[a-z0-9-]+_[a-z0-9-]+(_[a-z0-9-]+-pre)?"
+    r"_(\d+xb\d+(-[a-z0-9-]+)*-\d+(e|k|iters)|(zeroshot|probe|\d+shot)[a-z-]*)_[a-z0-9-]+"
 )
 
 
@@ -23,16 +25,28 @@ def name_of(path: Path) -> str:
     return path.stem
 
 
+def shots_of(settings: object) -> set[int]:
+    """The K of every few-shot data set in a part of a config."""
+    if isinstance(settings, dict):
+        own = {settings["num_shots"]} if settings.get("type") == "FewShotSubset" else set()
+        return own.union(*map(shots_of, settings.values()))
+    return set().union(*map(shots_of, settings)) if isinstance(settings, list | tuple) else set()
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=name_of)
-def test_name_follows_the_scheme_and_states_the_batch(path: Path) -> None:
+def test_name_follows_the_scheme_and_states_batch_and_shots(path: Path) -> None:
     assert NAME.fullmatch(path.stem)
     config = Config.fromfile(path)
     batch = re.search(r"_(\d+)xb(\d+)-", path.stem)
     epochs = re.search(r"-(\d+)e_", path.stem)
+    shots = re.search(r"_(\d+)shot", path.stem)
     if batch:
         assert config.train_dataloader.batch_size == int(batch[2])
     if epochs:
         assert config.train_cfg.max_epochs == int(epochs[1])
+    assert shots_of(config.get("train_dataloader")) == ({int(shots[1])} if shots else set())
+    # What is held out is held out of the same draw.
+    assert shots_of(config.get("val_dataloader")) <= shots_of(config.get("train_dataloader"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name_of)

@@ -159,16 +159,21 @@ def test_resume_continues_and_auto_without_checkpoint_starts_fresh(
     train_tool.main([*longer, "--resume", *whole])
     first = load_restricted(tmp_path / "epoch_2.pth")["state_dict"]
     (tmp_path / "epoch_2.pth").unlink()
-    train_tool.main([*longer, "--resume", str(tmp_path / "epoch_1.pth"), *whole])
+    # A folder stands for the newest checkpoint in it.
+    train_tool.main([*longer, "--resume", str(tmp_path), *whole])
     for name, value in load_restricted(tmp_path / "epoch_2.pth")["state_dict"].items():
         assert torch.equal(value, first[name]), name
 
 
-def test_missing_files_are_named(train_tool: ModuleType, test_tool: ModuleType, arguments: list[str]) -> None:
+def test_missing_files_are_named(
+    train_tool: ModuleType, test_tool: ModuleType, arguments: list[str], tmp_path: Path
+) -> None:
     with pytest.raises(FileNotFoundError, match=r"config nowhere.py does not exist"):
         train_tool.main(["nowhere.py"])
-    with pytest.raises(FileNotFoundError, match=r"--resume: checkpoint nowhere.pth does not exist"):
+    with pytest.raises(ValueError, match=r"--resume: checkpoint nowhere.pth does not exist"):
         train_tool.main([arguments[0], "--resume", "nowhere.pth", *arguments[1:]])
+    with pytest.raises(ValueError, match=r"--resume: folder .* holds no epoch_N.pth"):
+        train_tool.main([arguments[0], "--resume", str(tmp_path), *arguments[1:]])
     with pytest.raises(FileNotFoundError, match=r"checkpoint nowhere.pth does not exist"):
         test_tool.main([arguments[0], "nowhere.pth", *arguments[1:]])
 

@@ -18,7 +18,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import Dataset
 
 from clipplus.checkpoints import load_restricted
-from clipplus.engine import RunCheckpointHook, latest_checkpoint
+from clipplus.engine import RunCheckpointHook, latest_checkpoint, run_record
 from clipplus.engine.histories import bound_histories
 from clipplus.engine.run_state import PREEMPTED, write_run_state
 
@@ -106,6 +106,7 @@ class FullDisk(Hook):
 
 
 def run(folder: Path, train_cfg: dict | None = None, hook: dict | None = None, **options: Any) -> Runner:
+    optimizer = dict(type="SGD", lr=options.pop("lr", 0.001))
     runner = Runner(
         model=dict(type="OneWeight"),
         work_dir=str(folder),
@@ -116,13 +117,13 @@ def run(folder: Path, train_cfg: dict | None = None, hook: dict | None = None, *
             dataset=dict(type="KeyedDataset", dataset=dict(type="TenNumbers", size=options.pop("size", 10))),
         ),
         train_cfg=dict(type="StepLoop", **(train_cfg or dict(max_epochs=4))),
-        optim_wrapper=dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.001)),
+        optim_wrapper=dict(type="OptimWrapper", optimizer=optimizer),
         default_hooks=dict(checkpoint=dict(type="RunCheckpointHook", **(hook or {}))),
         custom_hooks=options.pop("custom_hooks", []),
         randomness=dict(seed=options.pop("seed", 3)),
         experiment_name=f"{folder.name}_{len(list(folder.parent.rglob('*')))}",
         log_level="ERROR",
-        cfg=Config(dict(model=dict(type="OneWeight"))),
+        cfg=Config(dict(model=dict(type="OneWeight"), optim_wrapper=dict(optimizer=optimizer))),
         **options,
     )  # fmt: skip
     runner.train()
@@ -180,6 +181,18 @@ def test_resuming_another_run_is_refused_unless_asked_for(
     resumed = run(tmp_path / "work", dict(max_epochs=2), dict(allow_changed=name), **resume)
     assert resumed.iter == resumed.max_iters
     assert resumed.seed == changed.get("seed", 3)
+
+
+def test_changed_optimiser_is_said_and_the_saved_one_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(run_record, "print_log", lambda text, *_, **__: said.append(text))
+    run(tmp_path / "work", dict(max_epochs=1))
+    resume = dict(resume=True, load_from=str(tmp_path / "work" / "epoch_1.pth"))
+    resumed = run(tmp_path / "work", dict(max_epochs=2), lr=0.5, **resume)
+    assert resumed.optim_wrapper.get_lr() == {"lr": [0.001]}
+    assert "(optim_wrapper.optimizer.lr 0.001 -> 0.5), but optimiser and schedules go on as they were saved" in said[0]
+    run(tmp_path / "work", dict(max_epochs=2), **resume)
+    assert len(said) == 1
 
 
 def test_file_of_weights_only_is_refused(tmp_path: Path) -> None:

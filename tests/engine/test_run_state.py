@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,20 @@ def test_first_cause_stays_and_every_machine_is_told(tmp_path: Path, monkeypatch
     assert write_run_state(tmp_path, "preempted", 4) == "failed"
     assert json.loads((tmp_path / "run_state.json").read_text()) == {"state": "failed", "iteration": 3}
     assert json.loads((tmp_path / "copy").read_text())["state"] == "failed"
+
+
+def test_of_writers_at_the_same_time_one_is_first(tmp_path: Path) -> None:
+    def end(state: str) -> str:
+        start.wait()
+        return write_run_state(tmp_path, state, 5, any_rank=True)
+
+    for _ in range(20):
+        forget_run_state(tmp_path)
+        start = threading.Barrier(2)
+        with ThreadPoolExecutor(2) as pool:
+            states = set(pool.map(end, ["failed", "preempted"]))
+        assert len(states) == 1
+        assert [path.name for path in tmp_path.iterdir()] == ["run_state.json"]
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,18 @@ from clipplus.data import GlobalBatches
 from clipplus.engine.launch import build_runner, run_tool
 
 ROOT = Path(__file__).parents[2]
-SHAPES = sorted((ROOT / "configs").glob("*/*_shapes.py"))
-TRAINS = [path for path in SHAPES if Config.fromfile(path, import_custom_modules=False).get("train_cfg")]
+# The plain CLIP first: where one config stands for all, it does.
+SHAPES = sorted((ROOT / "configs").glob("*/*_shapes.py"), key=lambda path: (path.parent.name != "clip", path))
+
+
+def trains(path: Path) -> bool:
+    """Whether a config updates weights; some only test, or fit without an update."""
+    length = Config.fromfile(path, import_custom_modules=False).get("train_cfg")
+    return bool(length) and length.get("max_epochs") != 0
+
+
+TRAINS = [path for path in SHAPES if trains(path)]
+FITS = [path for path in SHAPES if Config.fromfile(path, import_custom_modules=False).get("train_cfg")]
 TRACE = "trace.jsonl"
 
 #: Sizes of a shrunk config: 4 updates per epoch, 2 epochs.
@@ -115,6 +125,7 @@ def shrink(path: Path, work_dir: Path, bare: bool = False, noisy: bool = False) 
     config = Config.fromfile(path)
     # The host's own modules would otherwise be imported by every child.
     import_module(f"{config.default_scope}.utils").register_all_modules(init_default_scope=False)
+    _start_anywhere(config.model)
     _shrink_data(config._cfg_dict, BATCH * UPDATES)
     if noisy:
         _add_noise(config.train_dataloader.dataset)
@@ -122,7 +133,9 @@ def shrink(path: Path, work_dir: Path, bare: bool = False, noisy: bool = False) 
         _shrink_data(config.get(f"{mode}_dataloader") or {}, EVALUATED)
     if config.get("train_cfg"):
         length = {"max_iters": UPDATES * EPOCHS} if "max_iters" in config.train_cfg else {"max_epochs": EPOCHS}
-        config.train_cfg.update(length, val_interval=next(iter(length.values())))
+        # What fits without an update keeps to it.
+        if config.train_cfg.get("max_epochs") != 0:
+            config.train_cfg.update(length, val_interval=next(iter(length.values())))
     config.default_hooks.logger.interval = 1
     if bare:
         config.update(val_cfg=None, val_dataloader=None, val_evaluator=None)
@@ -131,9 +144,26 @@ def shrink(path: Path, work_dir: Path, bare: bool = False, noisy: bool = False) 
     return config
 
 
+def _start_anywhere(part: Any) -> None:
+    """Towers start from random weights: a test has no checkpoint."""
+    if isinstance(part, dict):
+        part.pop("pretrained", None)
+    for child in part.values() if isinstance(part, dict) else ():
+        _start_anywhere(child)
+
+
 def _shrink_data(part: Any, scenes: int) -> None:
     """Every data set and loader below `part`."""
     if isinstance(part, dict):
+        if part.get("type") == "FewShotSubset":
+            # One of each class, of as many scenes as it takes to find one.
+            part["num_shots"] = 1
+            part.dataset.num_scenes = 1000
+            return
+        if "num_views" in part:
+            part["num_views"] = 2
+        if "steps" in part:
+            part["steps"] = [3] * len(part["steps"])
         if str(part.get("type", "")).startswith("Shapes") and "num_scenes" in part:
             part["num_scenes"] = scenes
         if "batch_size" in part:
@@ -169,6 +199,25 @@ def training_paths() -> list[Path]:
 
 
 @pytest.fixture(scope="session")
+def fitting_paths() -> list[Path]:
+    """All configs whose run ends in a checkpoint, with updates or without."""
+    return FITS
+
+
+def learn_nothing(config: Config) -> Config:
+    """The config with a model that learns nothing, unless the loop computes what it trains on with the model."""
+    if config.train_cfg.type == "StepLoop":
+        config.model = dict(type="LearnsNothing", data_preprocessor=config.model.get("data_preprocessor"))
+    return config
+
+
+@pytest.fixture(scope="session")
+def without_learning() -> Callable[[Config], Config]:
+    """`learn_nothing`."""
+    return learn_nothing
+
+
+@pytest.fixture(scope="session")
 def shrunk() -> Callable[..., Config]:
     """`shrunk(path, work_dir, bare=False, noisy=False)`: `shrink` for tests with several runs, or that share some."""
     return shrink
@@ -188,7 +237,8 @@ class TraceHook(Hook):
 
     `iteration` (from 0), `loss` (mean over ranks, float.hex), `lr` (per parameter group), `samples` (ids, where the
     batch has any), `pixels` (a digest per sample), `pixel_sum`, `captions`, `model` (class that the runner trains).
-    With accumulation the samples are those of the last micro-step.
+    With accumulation the samples are those of the last micro-step. Where all ranks learn from the whole global batch,
+    that is shown once.
     """
 
     # Before the schedulers: the rate that the update used.
@@ -202,6 +252,9 @@ class TraceHook(Hook):
             captions=data_batch.get("texts") or [],
         )  # fmt: skip
         ranks = all_gather_object(own)
+        if getattr(runner.train_loop.batches, "replicated", False):
+            assert all(rank == ranks[0] for rank in ranks)
+            ranks = ranks[:1]
         record = dict(
             iteration=runner.iter, loss=(sum(rank["loss"] for rank in ranks) / len(ranks)).hex(),
             lr=[group["lr"] for group in runner.optim_wrapper.param_groups],
@@ -502,9 +555,10 @@ def _rows_in_use(gradient: torch.Tensor) -> torch.Tensor:
 
 def train_noting_gradients(config: Config) -> None:
     """Two small steps of plain descent, which carries no rounding error on to the next."""
-    config.train_dataloader.batch_sampler.type = "UnequalBatches"
+    if config.train_dataloader.batch_sampler.type == "GlobalBatches":
+        config.train_dataloader.batch_sampler.type = "UnequalBatches"
     config.update(runner_type="SampleWiseRunner", param_scheduler=None)
-    config.train_cfg = dict(type="StepLoop", max_iters=2)
+    config.train_cfg = dict(type=config.train_cfg.type, max_iters=2)
     accumulation = config.optim_wrapper.get("accumulative_counts", 1)
     descent = dict(type="SGD", lr=1e-3)
     config.optim_wrapper = dict(type="OptimWrapper", accumulative_counts=accumulation, optimizer=descent)

@@ -14,15 +14,21 @@ Configure = Callable[[int], Config]
 
 
 def couples_samples(config: Config) -> bool:
-    return getattr(MODELS.get(config.model.type), "couples_samples", False)
+    return getattr(part_of(config, config.model.type), "couples_samples", False)
+
+
+def part_of(config: Config, name: str) -> type:
+    """A registered class, the host's among them."""
+    with MODELS.switch_scope_and_registry(config.default_scope) as registry:
+        return registry.get(name)
 
 
 def in_chunks(config: Config) -> Config:
     """The config with chunks of 5, where its model knows them, and frozen batch norms, where its tower has any."""
-    if "micro_batch" not in inspect.signature(MODELS.get(config.model.type)).parameters:
+    if "micro_batch" not in inspect.signature(part_of(config, config.model.type)).parameters:
         pytest.skip(f"{config.model.type} has no micro_batch")
     config.model.micro_batch = 5
-    if "bn_mode" in inspect.signature(MODELS.get(config.model.image_tower.type)).parameters:
+    if "bn_mode" in inspect.signature(part_of(config, config.model.image_tower.type)).parameters:
         config.model.image_tower.bn_mode = "frozen"
     return config
 

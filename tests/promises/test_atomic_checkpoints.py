@@ -18,6 +18,7 @@ from mmengine.registry import HOOKS
 
 from clipplus.checkpoints import load_restricted
 from clipplus.engine import latest_checkpoint
+from clipplus.engine.latest import numbered_checkpoints
 from clipplus.engine.launch import resume_from
 
 
@@ -107,7 +108,7 @@ def test_run_from_the_older_checkpoint_ends_bit_equal(
     (work_dir / "epoch_3.4711.partial.pth").write_bytes(b"half a file")
     resume_from(config, "auto")
     train(config)
-    assert sorted(path.name for path in work_dir.glob("*.pth")) == ["epoch_2.pth", "epoch_3.pth"]
+    assert [path.name for path in numbered_checkpoints(work_dir)] == ["epoch_2.pth", "epoch_3.pth"]
     assert (work_dir / "last_checkpoint").read_text() == str(work_dir / "epoch_3.pth")
     assert_same_training(work_dir / "epoch_3.pth", made[1] / "epoch_3.pth")
 
@@ -128,7 +129,7 @@ def test_kill_in_the_middle_of_writing_leaves_the_files_before(
     resume_from(config, "auto")
     assert Path(config.load_from).name == "epoch_1.pth"
     train(config)
-    assert sorted(path.name for path in (tmp_path / "killed").glob("*.pth")) == ["epoch_2.pth", "epoch_3.pth"]
+    assert [path.name for path in numbered_checkpoints(tmp_path / "killed")] == ["epoch_2.pth", "epoch_3.pth"]
     assert_same_training(tmp_path / "killed" / "epoch_3.pth", made[1] / "epoch_3.pth")
 
 

@@ -153,5 +153,5 @@ def test_evaluation_leaves_unreadable_samples_out_and_says_which(
 def test_evaluation_raises_unless_told_otherwise(shapes_config: Config, start: Callable[..., Any]) -> None:
     spoil_evaluation(shapes_config, "raise")
     run = start(shapes_config, 1, validation)
-    assert run.wait() == [1]
-    assert "OSError: sample 1 is truncated" in run.output()
+    assert run.wait() == [2]
+    assert "error: sample 1 is truncated" in run.output()

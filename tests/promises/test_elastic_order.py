@@ -19,14 +19,14 @@ Run = Callable[..., Trace]
 
 @pytest.fixture(scope="module")
 def run(
-    shapes_path: Path, shrunk: Callable[..., Config], train: Callable[..., Trace],
-    tmp_path_factory: pytest.TempPathFactory,
+    shapes_path: Path, shrunk: Callable[..., Config], without_learning: Callable[[Config], Config],
+    train: Callable[..., Trace], tmp_path_factory: pytest.TempPathFactory,
 ) -> Run:  # fmt: skip
     """`run(ranks, workers, seed=0, **more)`: trace of 2 epochs with the same global batch; more: keys of the config."""
 
     def run_it(ranks: int, workers: int, seed: int = 0, **more: Any) -> Trace:
         config = shrunk(shapes_path, tmp_path_factory.mktemp("order") / "work", bare=True, noisy=True)
-        config.model = dict(type="LearnsNothing", data_preprocessor=config.model.get("data_preprocessor"))
+        without_learning(config)
         config.train_dataloader.update(batch_size=GLOBAL_BATCH // ranks, num_workers=workers)
         config.randomness = dict(seed=seed)
         for key, value in more.items():
@@ -68,10 +68,10 @@ def test_ranks_and_workers_do_not_change_what_an_update_learns_from(
 def test_a_run_of_one_rank_goes_on_with_two(
     run: Run, alone: Trace, shapes_path: Path, shrunk: Callable[..., Config], tmp_path: Path
 ) -> None:
-    hooks = shrunk(shapes_path, tmp_path).default_hooks
-    length = dict(type="StepLoop", max_epochs=1, val_interval=1)
+    whole = shrunk(shapes_path, tmp_path)
+    hooks, length = whole.default_hooks, dict(type=whole.train_cfg.type, max_epochs=1, val_interval=1)
     run(1, 0, work_dir=str(tmp_path / "work"), default_hooks=hooks, train_cfg=length)
-    checkpoint = next((tmp_path / "work").glob("*.pth"))
+    checkpoint = next((tmp_path / "work").glob("epoch_*.pth"))
     options = dict(work_dir=str(tmp_path / "work"), default_hooks=hooks, resume=True, load_from=str(checkpoint))
     resumed = run(2, 1, **options)
     assert len(resumed) == len(alone)

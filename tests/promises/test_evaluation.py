@@ -87,7 +87,7 @@ def evaluate_in_all_settings(config: Config) -> None:
 
 @pytest.fixture(scope="session")
 def trained(
-    shrunk: Callable[..., Config], train: Callable[..., Any], training_paths: list[Path],
+    shrunk: Callable[..., Config], train: Callable[..., Any], fitting_paths: list[Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[Any], str | None]:  # fmt: skip
     """`trained(model)`: weights of a model after 8 updates, so that similarities differ by more than rounding.
@@ -103,7 +103,7 @@ def trained(
         return str(max(Path(config.work_dir).glob("*.pth"), key=lambda file: file.stat().st_mtime))
 
     def of_model(model: Any) -> str | None:
-        paths = [path for path in training_paths if shrunk(path, Path("unused")).model == model]
+        paths = [path for path in fitting_paths if shrunk(path, Path("unused")).model == model]
         return run(paths[0]) if paths else None
 
     return of_model

@@ -85,8 +85,25 @@ def test_prompts_file_may_hold_different_numbers_per_class(tower: CLIPTextTower,
     (tmp_path / "prompts.json").write_text(json.dumps({"cat": ["a cat"], "dog": ["dog", "a big dog"]}))
     bank = ClassTextBank(["dog", "cat"], prompts=str(tmp_path / "prompts.json"))
     torch.testing.assert_close(bank.embeddings(tower)[1], ClassTextBank(["cat"], ["a {}"]).embeddings(tower)[0])
-    with pytest.raises(ValueError, match=r"prompts.json has no prompts for 'cow' \(1 missing\)"):
-        ClassTextBank(["cow"], prompts=str(tmp_path / "prompts.json")).embeddings(tower)
+    with pytest.raises(
+        ValueError, match=r"prompts.json has no prompts for 2 classes: 'dogs' \(did you .* 'dog'.*, 'x'$"
+    ):
+        ClassTextBank(["dogs", "x"], prompts=str(tmp_path / "prompts.json")).embeddings(tower)
+
+
+def test_templates_may_be_added_to_prompts(tower: CLIPTextTower, tmp_path: Path) -> None:
+    (tmp_path / "prompts.json").write_text(json.dumps({"cat": ["a cat"], "dog": []}))
+    options = dict(templates=["{}!", "a {}"], prompts=str(tmp_path / "prompts.json"))
+    bank = ClassTextBank(["dog", "cat"], add_templates=True, **options)
+    assert bank.class_prompts(["dog", "cat"]) == [["dog!", "a dog"], ["cat!", "a cat", "a cat"]]
+    # A repeated prompt counts as often as it occurs.
+    tokens = build_tokenizer(MODEL)(["cat!", "a cat", "a cat"])
+    expected = F.normalize(F.normalize(tower(tokens), dim=-1).mean(0), dim=-1)
+    torch.testing.assert_close(bank.embeddings(tower)[1], expected)
+    with pytest.raises(ValueError, match="has an empty list for 'dog': write a prompt, or use templates"):
+        ClassTextBank(["dog", "cat"], **options).embeddings(tower)
+    with pytest.raises(ValueError, match="add_templates=True adds templates to prompts: state prompts"):
+        ClassTextBank(["dog"], add_templates=True)
 
 
 def test_only_frozen_or_final_towers_are_cached(

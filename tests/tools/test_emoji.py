@@ -121,6 +121,12 @@ def test_a_second_run_draws_only_what_is_missing(emoji, files, capsys):
     assert "plain: 2 things (1 newly drawn)" in capsys.readouterr().out
 
 
+def test_newest_of_the_fetched_packages_is_taken(emoji, tmp_path):
+    for version in ("9.0.0", "15.1.2", "15.1.10"):
+        (tmp_path / f"iconify-json-noto-{version}.tgz").touch()
+    assert emoji.fetch_package("@iconify-json/noto", tmp_path).name == "iconify-json-noto-15.1.10.tgz"
+
+
 @pytest.mark.parametrize("change", ["size", "version"])
 def test_another_size_or_version_draws_everything_anew(emoji, files, tmp_path, capsys, change, icon_package):
     run(emoji, files)

@@ -10,7 +10,7 @@ from open_clip.model import CLIP
 from torch import nn
 
 from clipplus.losses import softmax_contrast
-from clipplus.towers import CLIPImageTower, CLIPTextTower, resolve_model
+from clipplus.towers import CLIPImageTower, CLIPTextTower, load_pretrained, resolve_model
 
 TEXT = dict(context_length=24, vocab_size=49408, width=32, heads=2, layers=2)
 VIT = dict(embed_dim=16, quick_gelu=False, text_cfg=TEXT,
@@ -182,6 +182,18 @@ def test_wrong_weights_are_listed_in_one_error(tmp_path: Path) -> None:
     other = dict(VIT, vision_cfg=dict(VIT["vision_cfg"], width=48, layers=3))
     with pytest.raises(ValueError, match=r"clip.pth does not fit image tower 'custom': 12 missing .* other shapes \("):
         CLIPImageTower(other, pretrained=path)
+
+
+def test_tag_that_cannot_be_downloaded_says_what_to_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(tag: dict) -> str:
+        raise RuntimeError("no network")
+
+    monkeypatch.setattr(open_clip, "download_pretrained", unreachable)
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"'openai' of tower 'ViT-B-32-quickgelu'.*no network.*fetch the file timm/vit_base_patch32",
+    ):
+        load_pretrained(resolve_model("ViT-B-32-quickgelu"), "openai")
 
 
 def test_tag_with_the_other_activation_is_refused_before_any_download() -> None:

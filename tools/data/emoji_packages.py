@@ -163,9 +163,9 @@ def fetch_package(name: str, folder: Path) -> Path:
         RuntimeError: npm is missing or fails; says how to do without.
     """
     stem = name.lstrip("@").replace("/", "-")
-    there = sorted(folder.glob(f"{stem}-[0-9]*.tgz"))
+    there = list(folder.glob(f"{stem}-[0-9]*.tgz"))
     if there:
-        return there[-1]
+        return max(there, key=lambda path: _version_parts(path.name))
     npm = shutil.which("npm")
     without = f"fetch the package elsewhere with `npm pack {name}` and state it with --package or --emojibase"
     if npm is None:
@@ -186,6 +186,11 @@ def fetch_package(name: str, folder: Path) -> Path:
     path = fetched[0].replace(folder / fetched[0].name)
     aside.rmdir()
     return path
+
+
+def _version_parts(file_name: str) -> list[int]:
+    """The numbers in a name: 9.0.0 comes before 15.1.2, which text would sort the other way round."""
+    return [int(number) for number in re.findall(r"\d+", file_name)]
 
 
 def bare_hexcode(hexcode: str) -> str:

@@ -62,6 +62,10 @@ class ShapesDataset(BaseDataset):
         """The label at position `idx`, without drawing its pixels."""
         return [class_label(draw_scene(self.seed, self.split, self.data_list[idx]).main)]
 
+    def sample_key(self, idx: int) -> str:
+        """The key of the scene at position `idx`, without drawing its pixels."""
+        return f"shapes-{self.seed}-{self.split}-{self.data_list[idx]}"
+
     def get_data_info(self, idx: int) -> dict[str, Any]:
         """The scene at position `idx` with its pixels; see the class.
 
@@ -72,7 +76,6 @@ class ShapesDataset(BaseDataset):
         index = self.data_list[idx]
         scene = draw_scene(self.seed, self.split, index)
         image, mask = render(scene, self.size)
-        key = f"shapes-{self.seed}-{self.split}-{index}"
         return dict(
             img=image,
             img_shape=image.shape[:2],
@@ -80,6 +83,6 @@ class ShapesDataset(BaseDataset):
             gt_label=class_label(scene.main),
             gt_seg_map=mask,
             captions=captions_of_scene(scene, (self.seed, self.split, index)),
-            key=key,
+            key=self.sample_key(idx),
             sample_idx=index,
         )

@@ -6,17 +6,38 @@ Importing this package registers its parts with mmpretrain, and the shared ones;
 """
 
 import clipplus.clip  # noqa: F401 - registers the shared parts
-from clipplus.methods.ape.data import CoOpSplit, FeatureDataset, FewShotSubset, FieldClasses, NumberedFolders
+from clipplus.methods.ape.data import (
+    CoOpSplit,
+    FeatureDataset,
+    FewShotSubset,
+    FieldClasses,
+    NumberedFolders,
+    RenamedClasses,
+)
+from clipplus.methods.ape.fit_loop import FewShotFitLoop
+from clipplus.methods.ape.fit_record import FitRecordHook
 from clipplus.methods.ape.heads import APEHead, APETHead, TipAdapterHead, ZeroShotCacheHead
+from clipplus.methods.ape.model import FewShotClassifier, ImageOrFeaturePreprocessor
+from clipplus.methods.ape.stored_texts import StoredClassTexts
+from clipplus.methods.ape.stored_views import FewShotOptimWrapperConstructor, ReplicatedBatches, ReplicatedModel
 
 __all__ = [
     "APEHead",
     "APETHead",
     "CoOpSplit",
     "FeatureDataset",
+    "FewShotClassifier",
+    "FewShotFitLoop",
+    "FewShotOptimWrapperConstructor",
     "FewShotSubset",
     "FieldClasses",
+    "FitRecordHook",
+    "ImageOrFeaturePreprocessor",
     "NumberedFolders",
+    "RenamedClasses",
+    "ReplicatedBatches",
+    "ReplicatedModel",
+    "StoredClassTexts",
     "TipAdapterHead",
     "ZeroShotCacheHead",
 ]

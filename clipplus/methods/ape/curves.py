@@ -81,8 +81,11 @@ class AffinitySeries:
 
     def __init__(self, betas: Float[Tensor, " B"], low: float, high: float) -> None:
         self._betas, self._low, self._half = betas, low, (high - low) / 2
-        terms = _chebyshev_terms(float(betas.max()) * self._half)
+        terms = _chebyshev_terms(float(betas.max()) * self._half, most=len(betas))
         self._polynomial = terms < len(betas)
+        #: Rounding of a sum of affinities, relative to the sum of its weights times the nearest affinity: an allowance,
+        #: tens of times what was seen. Distances are rounded before beta multiplies them.
+        self.error = 1e-14 * (10 + float(betas.max()) * (high - low))
         if self._polynomial:
             angles = (torch.arange(terms, dtype=betas.dtype, device=betas.device) + 0.5) * (math.pi / terms)
             at_nodes = torch.exp(-betas * (low + self._half * (1 + angles.cos()))[:, None])
@@ -110,20 +113,19 @@ class AffinitySeries:
             before, term = term, (double * term).sub_(before)
 
 
-def _chebyshev_terms(argument: float) -> int:
-    """How many terms exp(-argument * (1 + x)) needs on [-1, 1].
+def _chebyshev_terms(argument: float, most: int) -> int:
+    """How many terms exp(-argument * (1 + x)) needs on [-1, 1], or `most` if they are more.
 
     Its coefficients are 2 I_j(argument) exp(-argument); the modified Bessel function I_j(z) is at most
-    (z/2)^j / j! * exp(z^2 / (4 (j + 1))).
+    (z/2)^j / j! * exp(z^2 / (4 (j + 1))), which says nothing below j = z.
     """
-    terms = 1
-    while argument > 0:
-        size = terms * math.log(argument / 2) - math.lgamma(terms + 1) + argument**2 / (4 * (terms + 1)) - argument
-        # Below j = argument the bound says nothing.
-        if terms > argument and size < math.log(_TRUNCATION):
-            break
-        terms += 1
-    return terms + 1
+    for terms in range(math.ceil(argument) + 1, most):
+        last = terms - 1
+        bound = last * math.log(argument / 2) if argument else -math.inf
+        bound += argument**2 / (4 * terms) - math.lgamma(terms) - argument
+        if bound < math.log(_TRUNCATION):
+            return terms
+    return most
 
 
 def class_moments(similarity: Float[Tensor, "N M"], rows: KeyRows, series: AffinitySeries) -> Float[Tensor, "N C G J"]:

@@ -1,4 +1,4 @@
-"""Data sets of few-shot classification: published splits, few shots of any data set, features in the place of pictures."""
+"""Data sets of few-shot classification: published splits, few shots of any data set, features instead of pictures."""
 
 import logging
 from collections.abc import Sequence
@@ -13,10 +13,11 @@ from mmpretrain.structures import DataSample
 from safetensors import SafetensorError, safe_open
 from torch.utils.data import Dataset
 
+from clipplus.checkpoints.provenance import file_fingerprint
 from clipplus.did_you_mean import did_you_mean
 from clipplus.methods.ape.coop_split import first_folder, read_split
 from clipplus.methods.ape.sampling import Short, few_shot_indices, held_out_indices
-from clipplus.text.class_names import readable_names
+from clipplus.text.class_names import readable_names, resolve_class_names
 
 
 @DATASETS.register_module()
@@ -71,7 +72,9 @@ class CoOpSplit(BaseDataset):
                 f"{self.file}: '{self.split}' has {len(items)} pictures, {self.expected} are usual",
                 logger="current", level=logging.WARNING,
             )  # fmt: skip
-        samples = [dict(img_path=str(self.image_folder / path), gt_label=label) for path, label in items]
+        samples: list[dict[str, Any]] = [
+            dict(img_path=str(self.image_folder / path), gt_label=label) for path, label in items
+        ]
         if self.check_images:
             missing = [sample["img_path"] for sample in samples if not Path(sample["img_path"]).is_file()]
             if missing:
@@ -87,10 +90,15 @@ class CoOpSplit(BaseDataset):
 
 
 class _View(Dataset[Any]):
-    """Some samples of a data set in mmengine's form, in an order of their own and numbered anew (`sample_idx`)."""
+    """Some samples of a data set in mmengine's form, in an order of their own and numbered anew (`sample_idx`).
+
+    Attributes:
+        dataset: the whole data set.
+        indices: positions in it.
+    """
 
     def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
-        self.dataset, self.indices = dataset, list(indices)
+        self.dataset, self.indices = dataset, indices
 
     @property
     def metainfo(self) -> dict[str, Any]:
@@ -149,10 +157,7 @@ class FewShotSubset(_View):
     ) -> None:
         if part not in ("shots", "holdout"):
             raise ValueError(f"part must be 'shots' or 'holdout', got '{part}'")
-        whole: Any = dataset
-        if isinstance(dataset, dict):
-            whole = DATASETS.build(dataset)
-        whole.full_init()
+        whole = _built(dataset)
         labels = [label_of(whole, index) for index in range(len(whole))]
         _require_all_classes(labels, whole)
         chosen = few_shot_indices(labels, num_shots, seed, nested, replace_short)
@@ -165,6 +170,14 @@ class FewShotSubset(_View):
     def get_cat_ids(self, idx: int) -> list[int]:
         """The label at position `idx`."""
         return [self.labels[idx]]
+
+
+def _built(dataset: dict | Dataset[Any]) -> Any:
+    whole: Any = dataset
+    if isinstance(dataset, dict):
+        whole = DATASETS.build(dataset)
+    whole.full_init()
+    return whole
 
 
 def label_of(dataset: Any, index: int) -> int:
@@ -211,11 +224,8 @@ class FieldClasses(_View):
     """
 
     def __init__(self, dataset: dict | Dataset[Any], field: str, classes: Sequence[str] | None = None) -> None:
-        whole: Any = dataset
-        if isinstance(dataset, dict):
-            whole = DATASETS.build(dataset)
-        whole.full_init()
-        values = [(whole.get_data_info(index).get("fields") or {}).get(field) for index in range(len(whole))]
+        whole = _built(dataset)
+        values: list[Any] = [(whole.get_data_info(index).get("fields") or {}).get(field) for index in range(len(whole))]
         if None in values:
             raise ValueError(f"sample {values.index(None)} of {type(whole).__name__} has no field '{field}'")
         names = sorted(set(values)) if classes is None else list(classes)
@@ -242,36 +252,63 @@ class FieldClasses(_View):
 
 
 @DATASETS.register_module()
+class RenamedClasses(_View):
+    """A data set with other names for its classes; labels stay.
+
+    ImageNet's host data set lists synonyms, and folders of ImageNet-like sets are codes; all of them need the names
+    that the class texts are made of.
+
+    Args:
+        dataset: config of a data set, or a data set.
+        classes: a list, the name of a set, or a file (see `resolve_class_names`).
+
+    Raises:
+        ValueError: another number of names than the data set has classes.
+    """
+
+    def __init__(self, dataset: dict | Dataset[Any], classes: str | Sequence[str]) -> None:
+        whole = _built(dataset)
+        self._names = tuple(resolve_class_names(classes))
+        old = whole.metainfo.get("classes")
+        if old is not None and len(old) != len(self._names):
+            raise ValueError(f"{type(whole).__name__} has {len(old)} classes, but {len(self._names)} names are given")
+        super().__init__(whole, range(len(whole)))
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """As of the whole data set, with the new names."""
+        return {**self.dataset.metainfo, "classes": self._names}
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """The label at position `idx`."""
+        return [label_of(self.dataset, idx)]
+
+
+@DATASETS.register_module()
 class NumberedFolders(BaseDataset):
     """Pictures in folders whose names are the labels, such as those of ImageNet-V2.
 
     Folders are sorted as numbers: as text, '10' would come before '2' and every label be wrong.
 
     Args:
-        data_root: folder of the folders `0`, `1`, ...
-        classes: names; None takes the numbers.
+        data_root: folder of the folders `0`, `1`, ... Classes are called by their numbers; see `RenamedClasses`.
         pipeline, **kwargs: as in mmengine's BaseDataset.
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: a folder whose name is no number, or numbers that are no labels.
+        ValueError: a folder whose name is no number, or no folders.
     """
 
-    def __init__(
-        self, data_root: str, classes: Sequence[str] | None = None, pipeline: Sequence[Any] = (), **kwargs: Any
-    ) -> None:
+    def __init__(self, data_root: str, pipeline: Sequence[Any] = (), **kwargs: Any) -> None:
         if not Path(data_root).is_dir():
             raise FileNotFoundError(f"folder {data_root} does not exist")
         folders = [path for path in Path(data_root).iterdir() if path.is_dir()]
         if wrong := sorted(path.name for path in folders if not path.name.isdecimal()):
             raise ValueError(f"{data_root}: folders must be called by their labels 0, 1, ..., found '{wrong[0]}'")
+        if not folders:
+            raise ValueError(f"{data_root} holds no folders of pictures")
         self._folders = sorted(folders, key=lambda path: int(path.name))
-        highest = int(self._folders[-1].name) if self._folders else -1
-        names = tuple(classes) if classes is not None else tuple(map(str, range(highest + 1)))
-        if not self._folders or highest >= len(names):
-            raise ValueError(
-                f"{data_root}: the folders' numbers must be labels of {len(names)} classes, found {highest}"
-            )
+        names = tuple(map(str, range(int(self._folders[-1].name) + 1)))
         super().__init__(metainfo=dict(classes=names), pipeline=list(pipeline), **kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
@@ -292,7 +329,8 @@ class FeatureDataset(Dataset[Any]):
 
     Args:
         path: safetensors file with `features` (N, D), or `raw` (A, N, D) for A views of every picture, and `labels`
-            (N,). `clipplus ape import` writes them.
+            (N,). `clipplus ape import` writes them. `{num_shots}` in it is replaced.
+        num_shots: K of a cache's file, which a table may vary.
         classes: names of the classes.
         view: which view of a `raw` file.
 
@@ -305,7 +343,11 @@ class FeatureDataset(Dataset[Any]):
         ValueError: a truncated file, other contents, or labels that do not fit.
     """
 
-    def __init__(self, path: str, classes: Sequence[str] | None = None, view: int = 0) -> None:
+    def __init__(
+        self, path: str, classes: str | Sequence[str] | None = None, view: int = 0, num_shots: int | None = None
+    ) -> None:
+        if num_shots is not None:
+            path = path.format(num_shots=num_shots)
         if not Path(path).is_file():
             raise FileNotFoundError(f"feature file {path} does not exist (clipplus ape import makes it)")
         try:
@@ -323,10 +365,11 @@ class FeatureDataset(Dataset[Any]):
         if features.shape[:1] != self.labels.shape:
             raise ValueError(f"{path}: {len(features)} features, but labels of shape {tuple(self.labels.shape)}")
         highest = int(self.labels.max())
-        names = tuple(classes) if classes is not None else tuple(map(str, range(highest + 1)))
+        names = tuple(map(str, range(highest + 1))) if classes is None else tuple(resolve_class_names(classes))
         if highest >= len(names):
             raise ValueError(f"{path}: label {highest} is beyond the {len(names)} classes")
-        self.path = path
+        # Names of samples tell one content of a file from another.
+        self._digest = file_fingerprint(Path(path))[:16]
         self.metainfo: dict[str, Any] = dict(classes=names)
 
     def full_init(self) -> None:
@@ -335,7 +378,10 @@ class FeatureDataset(Dataset[Any]):
     def get_data_info(self, index: int) -> dict[str, Any]:
         """A sample as `pipeline` takes it."""
         return dict(
-            feature=self.features[index], gt_label=int(self.labels[index]), key=f"{self.path}#{index}", sample_idx=index
+            feature=self.features[index],
+            gt_label=int(self.labels[index]),
+            key=f"{self._digest}#{index}",
+            sample_idx=index,
         )
 
     def get_cat_ids(self, idx: int) -> list[int]:

@@ -137,8 +137,6 @@ class RefinedHead(CacheHead):
         self._select()
 
     def _extended(self, text: Tensor, keys: Tensor, labels: Tensor) -> None:
-        if self.cache_keys.shape[1] != self.text_weight.shape[1]:
-            raise ValueError("a slim cache holds the selected channels only and cannot be extended: use the full file")
         ones = torch.ones(len(text), dtype=torch.int64, device=text.device)
         totals = ClassTotals(
             torch.cat([self.class_sum, text.to(self.class_sum.dtype)]), torch.cat([self.class_count, ones])
@@ -214,9 +212,30 @@ class APEHead(RefinedHead):
         gammas = torch.as_tensor(gammas, dtype=self.divergence.dtype, device=self.divergence.device)
         return divergence_weights(self.divergence, gammas)
 
+    @property
+    def is_slim(self) -> bool:
+        """Whether the keys have lost the channels that are not compared."""
+        return self.cache_keys.shape[1] != self.text_weight.shape[1]
+
+    def slim(self) -> None:
+        """Drop the channels of the keys that are not compared: a smaller file, the same logits, no `extend`."""
+        self._require_fitted()
+        if not self.is_slim:
+            self._put("cache_keys", unit(self.cache_keys[:, self.channels]))
+            self._prepare()
+
+    def extend(self, keys: Tensor, labels: Tensor, text: Tensor | None = None) -> None:
+        """See `CacheHead.extend`.
+
+        Raises:
+            ValueError: a slim cache, too.
+        """
+        if self.is_slim:
+            raise ValueError("a slim cache holds the selected channels only and cannot be extended: use the full file")
+        super().extend(keys, labels, text)
+
     def _prepare(self) -> None:
-        slim = self.cache_keys.shape[1] != self.text_weight.shape[1]
-        self.refined_keys = unit(self.cache_keys if slim else self.cache_keys[:, self.channels])
+        self.refined_keys = unit(self.cache_keys if self.is_slim else self.cache_keys[:, self.channels])
         texts = unit(self.text_weight[:, self.channels])
         divergence = key_divergence(self.refined_keys, texts, self.cache_labels)
         self.divergence = divergence - divergence.mean() if self.center_kl else divergence

@@ -10,7 +10,8 @@ label l wins at alpha if alpha (z_l - z_c) >= a_c - a_l for all other classes. W
 So one minimum per group of classes decides all alphas. q_c is linear in the moments of the curves, hence one matrix
 product per query gives it for all betas and gammas. Every end is known up to rounding; where a grid alpha lies within
 it (ties among them), the cell is decided by the plain formula.
-Shape letters of this file: N queries, M keys, C classes, G gammas, B betas, A alphas, J terms, P cells decided singly.
+Shape letters of this file: N queries, M keys, C classes, G gammas, B betas, A alphas, J terms, R rivals of the label
+(C - 1), P cells decided singly.
 """
 
 from typing import NamedTuple
@@ -23,8 +24,6 @@ from clipplus.methods.ape.logits import segment_sum
 
 # Zero-shot logits that differ by less count as equal: q of a pair that is nearly equal would only carry rounding.
 _BESIDE = 1e-7
-# Rounding of sums of affinities, relative to the largest sum of weights times the nearest affinity.
-_SUM_ERROR = 1e-13
 # Rounding of logits, relative to the largest zero-shot logit.
 _LOGIT_ERROR = 1e-14
 
@@ -49,7 +48,7 @@ def winning_alphas(
     zero_shot: Float[Tensor, "N C"],
     moments: Float[Tensor, "N C G J"],
     coefficients: Float[Tensor, "J B"],
-    sum_size: Float[Tensor, "G B"],
+    sum_error: Float[Tensor, "G B"],
     targets: Int[Tensor, " N"],
     smallest_alpha: float,
 ) -> WinningAlphas:
@@ -59,14 +58,14 @@ def winning_alphas(
         zero_shot: (N, C) zero-shot logits.
         moments: (N, C, G, J) of the curves of all classes.
         coefficients: (J, B), so that `moments @ coefficients` are the curves.
-        sum_size: (G, B), how large a class's sum can be: what its rounding is relative to.
+        sum_error: (G, B), how far a point of a curve may be off.
         targets: (N,), the labels.
         smallest_alpha: of the grid, positive.
     """
     gaps, order = _rivals_by_gap(zero_shot, targets)
     above, beside = (gaps > _BESIDE).sum(dim=1).tolist(), (gaps.abs() <= _BESIDE).sum(dim=1).tolist()
     scales = torch.where(gaps.abs() > _BESIDE, gaps.abs(), 1).reciprocal()[:, :, None, None]
-    least = moments.new_full((3, len(targets), *sum_size.shape), torch.inf)
+    least = moments.new_full((3, len(targets), *sum_error.shape), torch.inf)
     for n, target in enumerate(targets.tolist()):
         lead = (moments[n, target] - moments[n, order[n]]).mul_(scales[n])
         quotients = lead @ coefficients
@@ -74,10 +73,10 @@ def winning_alphas(
         for group, minimum in zip(groups, least[:, n], strict=True):
             if len(group):
                 torch.amin(group, dim=0, out=minimum)
-    return _ends(least, gaps, zero_shot.abs().amax(dim=1), sum_size, smallest_alpha)
+    return _ends(least, gaps, zero_shot.abs().amax(dim=1), sum_error, smallest_alpha)
 
 
-def _rivals_by_gap(zero_shot: Tensor, targets: Tensor) -> tuple[Float[Tensor, "N C-1"], Int[Tensor, "N C-1"]]:
+def _rivals_by_gap(zero_shot: Tensor, targets: Tensor) -> tuple[Float[Tensor, "N R"], Int[Tensor, "N R"]]:
     """By how much the other classes exceed the label, largest first, and which classes they are."""
     gaps = zero_shot - zero_shot.gather(1, targets[:, None])
     ranked, order = gaps.scatter(1, targets[:, None], -torch.inf).sort(dim=1, descending=True)
@@ -86,13 +85,13 @@ def _rivals_by_gap(zero_shot: Tensor, targets: Tensor) -> tuple[Float[Tensor, "N
 
 def _ends(
     least: Float[Tensor, "3 N G B"],
-    gaps: Float[Tensor, "N C-1"],
+    gaps: Float[Tensor, "N R"],
     largest_logit: Float[Tensor, " N"],
-    sum_size: Float[Tensor, "G B"],
+    sum_error: Float[Tensor, "G B"],
     smallest_alpha: float,
 ) -> WinningAlphas:
     above, beside, below = least
-    sum_error, logit_error = _SUM_ERROR * sum_size, (_LOGIT_ERROR * largest_logit)[:, None, None]
+    logit_error = (_LOGIT_ERROR * largest_logit)[:, None, None]
 
     def relative(group: Tensor) -> tuple[Tensor, Tensor]:
         """Errors of the quotients and of the 1 on the right side, for the smallest gap of a group."""

@@ -49,7 +49,7 @@ def prior_refinement(
         balance: see `interclass_similarity`.
 
     Raises:
-        ValueError: see `class_totals` and `refine`.
+        ValueError: see `add_keys` and `refine`.
     """
     return refine(text, class_totals(text, keys, labels, source), weights, balance)
 
@@ -62,12 +62,8 @@ def class_totals(
     Float64, so that the selected channels do not depend on the order in which a device adds.
 
     Raises:
-        ValueError: another source, or keys of another width than the texts.
+        ValueError: see `add_keys`.
     """
-    if source not in ("all", "text"):
-        raise ValueError(f"source must be 'all' (texts and keys) or 'text', got {source!r}")
-    if keys.shape[1] != text.shape[1]:
-        raise ValueError(f"texts have {text.shape[1]} channels, but keys {keys.shape[1]}: both need the same CLIP")
     own = ClassTotals(text.double(), torch.ones(len(text), dtype=torch.int64, device=text.device))
     return own if source == "text" else add_keys(own, keys, labels)
 
@@ -104,7 +100,7 @@ def refine(
         balance: see `interclass_similarity`.
 
     Raises:
-        ValueError: not two weights, a negative one, a single class, or another balance.
+        ValueError: not two weights, a negative one, or a single class.
     """
     if len(weights) != 2 or min(weights) < 0:
         raise ValueError(
@@ -128,13 +124,11 @@ def interclass_similarity(totals: ClassTotals, balance: Balance = "class") -> Fl
             n_i = 1). They agree where all classes have the same number of members, the only case that was published.
 
     Raises:
-        ValueError: a single class, which has no pair, or another balance.
+        ValueError: a single class, which has no pair.
     """
     sums, counts = totals.sums, totals.counts.to(totals.sums.dtype)
     if len(counts) < 2:
         raise ValueError("prior refinement compares classes with each other and needs at least 2, got 1")
-    if balance not in ("class", "pairs"):
-        raise ValueError(f"balance must be 'class' or 'pairs', got {balance!r}")
     if balance == "class":
         sums, counts = sums / counts[:, None], torch.ones_like(counts)
     pairs = counts.sum().square() - counts.square().sum()

@@ -31,7 +31,7 @@ class SearchGrid:
         ValueError: scale and steps are not two or three numbers each, a scale is not positive, or a step below 1.
     """
 
-    scale: Sequence[float]
+    scale: Sequence[float | int]
     steps: Sequence[int]
     include_zero_alpha: bool = False
 
@@ -55,12 +55,12 @@ class SearchGrid:
     @property
     def betas(self) -> Float[Tensor, " B"]:
         """Sharpness of the cache."""
-        return _from_a_tenth(self.scale[0], self.steps[0])
+        return _from_a_tenth(float(self.scale[0]), self.steps[0])
 
     @property
     def alphas(self) -> Float[Tensor, " A"]:
         """Weight of the cache."""
-        alphas = _from_a_tenth(self.scale[1], self.steps[1])
+        alphas = _from_a_tenth(float(self.scale[1]), self.steps[1])
         return torch.cat([alphas.new_zeros(1), alphas]) if self.include_zero_alpha else alphas
 
     @property
@@ -106,7 +106,13 @@ class SearchResult:
 
     @property
     def best_hits(self) -> int:
-        """Hits of the best cell."""
+        """Hits of the best cell.
+
+        Raises:
+            ValueError: nothing was searched.
+        """
+        if not self.samples:
+            raise ValueError("a search needs at least one labelled image, got none: is the validation set empty?")
         return int(self.hits.max())
 
     @property
@@ -141,6 +147,7 @@ class SearchResult:
         return beta, alpha, gamma
 
 
+@torch.no_grad()
 def search_grid(
     zero_shot: Float[Tensor, "N C"],
     similarity: Float[Tensor, "N M"],
@@ -170,6 +177,7 @@ def search_grid(
     return SearchResult(grid, search.hits(zero_shot, similarity, targets), len(targets))
 
 
+@torch.no_grad()
 def search_features(
     terms: Callable[[Tensor], tuple[Tensor, Tensor]],
     features: Float[Tensor, "N D"],
@@ -235,6 +243,8 @@ class _Search:
                 f"targets must lie in 0..{self.classes - 1}, got {int(targets.min())}..{int(targets.max())}"
             )
         table = torch.zeros(self.grid.shape, dtype=torch.int64)
+        if not len(targets):
+            return table
         for block in zip(*(part.split(self.rows) for part in (zero_shot, similarity, targets)), strict=True):
             logits, products, own = block[0].double(), block[1].double(), block[2]
             _require_finite(zero_shot=logits, similarity=products)
@@ -247,9 +257,9 @@ class _Search:
         nearest = float(1 - similarity.max())
         series = AffinitySeries(self.betas, nearest, float(1 - similarity.min()))
         moments = class_moments(similarity, self.key_rows, series)
-        sum_size = self.sum_of_weights[:, None] * torch.exp(-self.betas * nearest)
+        sum_error = series.error * self.sum_of_weights[:, None] * torch.exp(-self.betas * nearest)
         alphas = self.alphas[self.alphas > 0]
-        wins = winning_alphas(zero_shot, moments, series.coefficients, sum_size, targets, float(alphas.min()))
+        wins = winning_alphas(zero_shot, moments, series.coefficients, sum_error, targets, float(alphas.min()))
         hits, open_cells = count_hits(alphas, wins)
         for n, g, b in zip(*(part.split(self.cells) for part in open_cells.nonzero(as_tuple=True)), strict=True):
             won = plain_hits(

@@ -1,24 +1,14 @@
 """Markdown tables of what is finished: means, deviations, paired differences, and what is missing."""
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clipplus.markdown import markdown_table, mean_and_deviation
 from comparison.cells import Plan, Results
 from comparison.table_file import Cell, DataSet, Table
 
 Records = Mapping[Cell, Mapping[str, Any]]
-
-
-def mean_and_deviation(values: Sequence[float], sign: str = "") -> str:
-    """`mean ± sample standard deviation`, with two decimals; without deviation for a single value.
-
-    Args:
-        values: at least one.
-        sign: '+' writes the sign of positive means as well.
-    """
-    mean = f"{statistics.fmean(values):{sign}.2f}"
-    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.2f}"
 
 
 def paired_difference(values: Mapping[int, float], baseline: Mapping[int, float]) -> str:
@@ -69,7 +59,7 @@ def _results(table: Table, data: DataSet, records: Records, states: Mapping[Cell
         stale = sum(states[cell] == "stale" for cell in cells)
         count = f"{len(found)} of {len(cells)}" + (f", {stale} stale" if stale else "")
         lines.append([row, *means, count, _minutes(table, found)])
-    return _markdown(lines)
+    return markdown_table(lines)
 
 
 def _minutes(table: Table, found: Sequence[Mapping[str, Any]]) -> str:
@@ -98,7 +88,7 @@ def _differences(table: Table, data: DataSet, records: Records) -> str:
                 paired_difference(by_seed(row, metric), by_seed(str(table.baseline), metric)) for metric in data.metrics
             ]
             lines.append([row, *pairs])
-    return _markdown(lines)
+    return markdown_table(lines)
 
 
 def _origin(table: Table, records: Records, states: Mapping[Cell, str]) -> str:
@@ -134,15 +124,3 @@ def _revision(sitting: Mapping[str, Any]) -> str:
 
 def _join(facts: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in facts.items())
-
-
-def _markdown(lines: Iterable[Sequence[str]]) -> str:
-    """Aligned, to be read in a terminal too; the first line is the head."""
-    rows = [list(line) for line in lines]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    texts = []
-    for first, *others in (rows[0], rule, *rows[1:]):
-        aligned = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
-        texts.append(f"| {' | '.join([first.ljust(widths[0]), *aligned])} |")
-    return "\n".join(texts)

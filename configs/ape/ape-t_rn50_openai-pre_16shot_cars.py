@@ -1,0 +1,11 @@
+# python tools/train.py configs/ape/ape-t_rn50_openai-pre_16shot_cars.py
+# Published: 76.53 % with 16 shots (the authors' notebook). Not run here.
+_base_ = ['./_base_/rn50_cars.py', './_base_/trained.py']
+
+model = dict(
+    text_bank=dict(prompts='data/gpt3_prompts/cars.json', add_templates=True),
+    head=dict(type='APETHead', num_channels=800, weights=(0.2, 0.8), alpha=1.0, beta=1.0))
+train_cfg = dict(max_epochs=30, search=dict(on='val', scale=(10, 7), steps=(200, 20)))
+optim_wrapper = dict(optimizer=dict(eps=5e-3))
+param_scheduler = dict(type='CosineAnnealingLR', T_max=30, end=30, by_epoch=True, convert_to_iter_based=True)
+default_hooks = dict(checkpoint=dict(save_best='cars/top1'))

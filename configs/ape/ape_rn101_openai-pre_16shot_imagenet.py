@@ -1,0 +1,9 @@
+# python tools/train.py configs/ape/ape_rn101_openai-pre_16shot_imagenet.py
+# Published: 65.30 % with 16 shots (the authors' notebook). Not run here.
+_base_ = ['./ape_rn50_openai-pre_16shot_imagenet.py']
+
+# 500 of RN50's 1,024 channels; how many of this tower's is not published.
+model = dict(
+    image_tower=dict(model='RN101-quickgelu'),
+    text_bank=dict(tower=dict(model='RN101-quickgelu')),
+    head=dict(num_channels=0.488))

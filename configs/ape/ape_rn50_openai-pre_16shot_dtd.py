@@ -1,0 +1,8 @@
+# python tools/train.py configs/ape/ape_rn50_openai-pre_16shot_dtd.py
+# Published: 67.73 % with 16 shots (the authors' notebook). Not run here.
+_base_ = ['./_base_/rn50_dtd.py', './_base_/untrained.py']
+
+model = dict(
+    text_bank=dict(prompts='data/gpt3_prompts/dtd.json', add_templates=True),
+    head=dict(type='APEHead', num_channels=400, weights=(0.5, 0.5), alpha=3.0, beta=1.0, gamma=0.1))
+train_cfg = dict(max_epochs=0, search=dict(on='val', scale=(7, 7, 1), steps=(200, 20, 20)))
