@@ -4,6 +4,7 @@ from clipplus.hosts import prepare
 
 prepare("mmaction")
 
+import clipplus.clip  # noqa: F401 - registers the shared parts
 from clipplus.few_shot_video.accuracy import FewShotAccuracy, mean_and_interval
 from clipplus.few_shot_video.bimhm import BiMHMMatcher, bimhm_distance
 from clipplus.few_shot_video.clip_decoding import ClipDecode, ClipInit
