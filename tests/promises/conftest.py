@@ -575,11 +575,12 @@ def _rows_in_use(gradient: torch.Tensor) -> torch.Tensor:
 
 def train_noting_gradients(config: Config) -> None:
     """Two small steps of plain descent, which carries no rounding error on to the next."""
-    if config.train_dataloader.batch_sampler.type == "GlobalBatches":
+    accumulation = config.optim_wrapper.get("accumulative_counts", 1)
+    # It cuts updates, not the parts of one.
+    if config.train_dataloader.batch_sampler.type == "GlobalBatches" and accumulation == 1:
         config.train_dataloader.batch_sampler.type = "UnequalBatches"
     config.update(runner_type="SampleWiseRunner", param_scheduler=None)
     config.train_cfg = dict(type=config.train_cfg.type, max_iters=2)
-    accumulation = config.optim_wrapper.get("accumulative_counts", 1)
     descent = dict(type="SGD", lr=1e-3)
     config.optim_wrapper = dict(type="OptimWrapper", accumulative_counts=accumulation, optimizer=descent)
     runner = build_runner(config)
