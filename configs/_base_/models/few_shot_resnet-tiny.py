@@ -1,11 +1,11 @@
-# A small ViT that sees every frame by itself, for 32 px: 16 patches, 0.17 million parameters.
+# A small convolutional tower that sees every frame by itself, at 32 px.
 custom_imports = dict(imports=['clipplus.few_shot_video'], allow_failed_imports=False)
 default_scope = 'mmaction'
 
 tower = dict(
     embed_dim=64,
     quick_gelu=False,
-    vision_cfg=dict(image_size=32, patch_size=8, width=64, layers=3, head_width=32),
+    vision_cfg=dict(image_size=32, patch_size=None, width=16, layers=[1, 1, 1, 1]),
     text_cfg=dict(context_length=77, vocab_size=49408, width=64, heads=2, layers=1))
 
 model = dict(
