@@ -38,7 +38,9 @@ def require_weights(config: Config, arguments: argparse.Namespace) -> None:
     Raises:
         ValueError: no checkpoint, and a tower that is not pretrained.
     """
-    towers = {name: part for name, part in config.model.items() if name.endswith("tower") and part is not None}
+    towers = {
+        name: part for name, part in config.model.items() if name.endswith(("tower", "backbone")) and part is not None
+    }
     random = [name for name, part in towers.items() if not part.get("pretrained")]
     if random and not arguments.checkpoint:
         raise ValueError(f"no checkpoint was given, and {', '.join(random)} of {arguments.config} is not `pretrained`")

@@ -25,7 +25,8 @@ _KINDS = (FileNotFoundError, *BAD_SAMPLE_ERRORS)
 class KeyedDataset(Dataset[Any]):
     """Wraps any data set; asked for (epoch, index), it seeds all global generators, then asks that data set.
 
-    A plain index (evaluation) counts as epoch 0 and draws from a stream of its own.
+    A plain index (evaluation) counts as epoch 0 and draws from a stream of its own. A data set whose samples are another
+    thing in every epoch, such as episodes, has a method `in_epoch(seed, epoch, index)`, which training calls instead.
 
     Samples that were found unreadable are marked. All loader workers of a process share the marks; `agree` shares them
     between ranks (`BadSampleHook` in training, the loops in evaluation), so that the bound holds for the run.
@@ -131,17 +132,22 @@ class KeyedDataset(Dataset[Any]):
         epoch, index = key if isinstance(key, tuple) else (0, key)
         seed_all(self.seed, "sample" if isinstance(key, tuple) else "evaluation", epoch, index)
         if self.on_bad_sample == "raise":
-            return self.dataset[index]
+            return self._read(key)
         if self.on_bad_sample == "skip":
             return self._read_or_skip(index, isinstance(key, tuple))
         wanted = index
         for attempt in range(len(self)):
             try:
-                return self.dataset[index]
+                return self._read((epoch, index) if isinstance(key, tuple) else index)
             except BAD_SAMPLE_ERRORS as error:
                 self._note_bad(index, error)
             index = mix(self.seed, "replacement", epoch, wanted, attempt) % len(self)
         raise RuntimeError(f"no readable replacement found for sample {wanted} in epoch {epoch}")
+
+    def _read(self, key: tuple[int, int] | int) -> Any:
+        if isinstance(key, tuple) and hasattr(self.dataset, "in_epoch"):
+            return self.dataset.in_epoch(self.seed, *key)
+        return self.dataset[key[1] if isinstance(key, tuple) else key]
 
     def _read_or_skip(self, index: int, training: bool) -> Any:
         if training:

@@ -117,9 +117,7 @@ class _MultiDatasetLoop(BaseLoop):
                 metric.final = self.mode == "test"
                 metric.shared = self._shared
                 metric.before_evaluate(model)
-        for index, batch in enumerate(self.dataloader):
-            if batch is not None:
-                self.run_iter(index, batch)
+        self._show_batches(name)
         values = self.evaluator.evaluate(readable_size(self.dataloader))
         if dataset.on_bad_sample == "skip":
             skipped = dataset.bad_records()
@@ -127,6 +125,12 @@ class _MultiDatasetLoop(BaseLoop):
             self._skipped += [{"set": name, **record} for record in skipped]
         self.runner.call_hook("after_set", mode=self.mode, set_name=name, metrics=self.evaluator.metrics)
         return values
+
+    def _show_batches(self, name: str) -> None:
+        """Show the running set to the metrics."""
+        for index, batch in enumerate(self.dataloader):
+            if batch is not None:
+                self.run_iter(index, batch)
 
     def _list_skipped(self) -> None:
         """Write and log which samples this evaluation left out; the list of an earlier one goes."""

@@ -106,8 +106,25 @@ class NoisePixels:
     """Augments with draws of all three global generators, so that pixels tell how each of them was seeded."""
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
-        shift = random.randrange(64) + np.random.randint(64) + int(torch.randint(64, ()))
-        return {**results, "img": results["img"] ^ np.uint8(shift)} if "img" in results else results
+        shift = np.uint8(random.randrange(64) + np.random.randint(64) + int(torch.randint(64, ())))
+        if "img" in results:
+            results = {**results, "img": results["img"] ^ shift}
+        if "array" in results:
+            results = {**results, "array": NoisyFrames(results["array"], shift)}
+        return results
+
+
+class NoisyFrames:
+    """A video whose frames are drawn when they are asked for, with noise."""
+
+    def __init__(self, frames: Any, shift: np.uint8) -> None:
+        self.frames, self.shift = frames, shift
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        return self.frames[number] ^ self.shift
 
 
 # ---------------------------------------------------------------------------------------------------- shrunk configs
@@ -166,6 +183,8 @@ def _shrink_data(part: Any, scenes: int) -> None:
             part["steps"] = [3] * len(part["steps"])
         if str(part.get("type", "")).startswith("Shapes") and "num_scenes" in part:
             part["num_scenes"] = scenes
+        if part.get("type") == "EpisodeDataset":
+            part["num_episodes"] = scenes
         if "batch_size" in part:
             part.update(batch_size=BATCH, num_workers=0, persistent_workers=False)
             part.pop("prefetch_factor", None)
@@ -285,7 +304,8 @@ def _ids(batch: Any) -> list[int]:
     """Sample ids of our batches or of a host's data samples."""
     if batch.get("ids") is not None:
         return [int(number) for number in batch["ids"]]
-    found = [getattr(sample, "sample_idx", None) for sample in batch.get("data_samples") or []]
+    samples = batch.get("data_samples") or []
+    found = [getattr(sample, "sample_idx", getattr(sample, "sample_id", None)) for sample in samples]
     return [int(number) for number in found if number is not None]
 
 
@@ -555,11 +575,12 @@ def _rows_in_use(gradient: torch.Tensor) -> torch.Tensor:
 
 def train_noting_gradients(config: Config) -> None:
     """Two small steps of plain descent, which carries no rounding error on to the next."""
-    if config.train_dataloader.batch_sampler.type == "GlobalBatches":
+    accumulation = config.optim_wrapper.get("accumulative_counts", 1)
+    # It cuts updates, not the parts of one.
+    if config.train_dataloader.batch_sampler.type == "GlobalBatches" and accumulation == 1:
         config.train_dataloader.batch_sampler.type = "UnequalBatches"
     config.update(runner_type="SampleWiseRunner", param_scheduler=None)
     config.train_cfg = dict(type=config.train_cfg.type, max_iters=2)
-    accumulation = config.optim_wrapper.get("accumulative_counts", 1)
     descent = dict(type="SGD", lr=1e-3)
     config.optim_wrapper = dict(type="OptimWrapper", accumulative_counts=accumulation, optimizer=descent)
     runner = build_runner(config)

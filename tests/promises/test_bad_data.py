@@ -130,6 +130,8 @@ def spoil_evaluation(config: Config, policy: str) -> list[str]:
     sets = config.val_dataloader.get("sets")
     if sets is None:
         pytest.skip("a host's own evaluation loop")
+    if config.val_cfg.type.startswith("FeatureCache"):
+        pytest.skip("episodes pass over videos instead of being left out, see tests/few_shot_video")
     for part in sets.values():
         spoil(part, policy, [1, 6], allowed=0.5)
     return list(sets)

@@ -1,0 +1,141 @@
+"""Episodes from features of videos: the results of encoding every episode, with far fewer encodings."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.registry import DATASETS, MODELS
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+import clipplus.few_shot_video
+from clipplus.few_shot_video import ShapesVideoDataset
+from clipplus.few_shot_video.video_writing import write_video
+
+Configure = Callable[..., dict[str, Any]]
+SETS = dict(one_shot=dict(shots=1), two_shot=dict(shots=2))
+
+
+@MODELS.register_module(force=True)
+class TextsMatter(nn.Module):
+    """A support's features are those of a tower plus its class's text."""
+
+    needs_text = True
+
+    def __init__(self, tower: dict) -> None:
+        super().__init__()
+        self.tower = MODELS.build(tower)
+        self.frames = 0
+
+    def forward(self, clips: Tensor, text: Tensor | None) -> Tensor:
+        self.frames += clips.shape[0] * clips.shape[1]
+        features = self.tower(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+        return features if text is None else features + 100 * text[:, None]
+
+
+@pytest.fixture
+def evaluate(model_config: Configure, episodes_config: Configure, tmp_path: Path) -> Callable[..., tuple[Any, ...]]:
+    """`evaluate(loop, **model options)`: metrics, predictions by set, the model."""
+
+    def run(loop: str, sets: dict[str, dict] | None = None, batch_size: int = 2, **options: Any) -> tuple[Any, ...]:
+        torch.manual_seed(0)
+        episodes = sets or {
+            name: episodes_config("test", test_mode=True, num_episodes=5, **shape) for name, shape in SETS.items()
+        }
+        collate = dict(type="pseudo_collate")
+        runner = Runner(
+            model=model_config(**options), work_dir=str(tmp_path / loop), test_cfg=dict(type=loop),
+            test_dataloader=dict(
+                batch_size=batch_size, num_workers=0, collate_fn=collate,
+                sets={name: dict(dataset=copy.deepcopy(dataset)) for name, dataset in episodes.items()},
+            ),
+            test_evaluator=dict(sets={name: dict(type="FewShotAccuracy") for name in episodes}),
+            default_scope="mmaction", randomness=dict(seed=0), log_level="WARNING",
+            experiment_name=f"{tmp_path.name}-{loop}",
+        )  # fmt: skip
+        metrics = runner.test()
+        predictions = {name: metric.predictions for name, [metric] in runner.test_loop.set_metrics.items()}
+        return metrics, predictions, runner.model
+
+    return run
+
+
+def assert_equal_results(found: tuple[Any, ...], expected: tuple[Any, ...]) -> None:
+    assert found[0] == expected[0]
+    for name, records in expected[1].items():
+        for ours, theirs in zip(found[1][name], records, strict=True):
+            scores = [torch.tensor(record["score"]["few_shot"]) for record in (ours, theirs)]
+            torch.testing.assert_close(*scores, rtol=0, atol=1e-5)
+            assert {**ours, "score": None} == {**theirs, "score": None}
+
+
+def test_cached_results_are_those_of_encoding_every_episode(evaluate: Callable[..., tuple[Any, ...]]) -> None:
+    assert_equal_results(evaluate("FeatureCacheTestLoop"), evaluate("MultiDatasetTestLoop", batch_size=3))
+
+
+def test_sets_share_features_and_every_video_is_encoded_once_and_once_with_its_text(
+    evaluate: Callable[..., tuple[Any, ...]], text_config: dict[str, Any], model_config: Configure,
+    episodes_config: Configure,
+) -> None:  # fmt: skip
+    options = dict(
+        backbone=dict(type="TextsMatter", tower=model_config()["backbone"]), text=text_config,
+    )  # fmt: skip
+    cached, direct = evaluate("FeatureCacheTestLoop", **options), evaluate("MultiDatasetTestLoop", **options)
+    assert_equal_results(cached, direct)
+    videos: set[int] = set()
+    for shape in SETS.values():
+        data = DATASETS.build(episodes_config("test", test_mode=True, num_episodes=5, **shape))
+        videos |= {video for index in range(5) for video in data.draw(index).videos}
+    assert cached[2].backbone.frames == 2 * 4 * len(videos)
+    assert direct[2].backbone.frames == 5 * 4 * (3 * 2 + 3 * 3)
+
+
+def test_random_frames_are_drawn_once_per_video(
+    evaluate: Callable[..., tuple[Any, ...]], episodes_config: Configure
+) -> None:
+    """`test_mode=False` samples frames at random: the same ones for a video in all of its episodes."""
+    sets = {"random": episodes_config("test", test_mode=False, num_episodes=5)}
+    assert_equal_results(evaluate("FeatureCacheTestLoop", sets), evaluate("MultiDatasetTestLoop", sets))
+
+
+def test_unreadable_videos_are_passed_over_alike(
+    evaluate: Callable[..., tuple[Any, ...]], episodes_config: Configure, tmp_path: Path
+) -> None:
+    shapes = ShapesVideoDataset("test", videos_per_class=4, num_frames=8, size=16)
+    lines = []
+    for index in range(len(shapes)):
+        info = shapes.get_data_info(index)
+        write_video(tmp_path / f"{index}.mp4", info["array"], 12)
+        lines.append(f"{index}.mp4 {info['label']}\n")
+    for index in (0, 15, 30):
+        (tmp_path / f"{index}.mp4").write_bytes(b"")
+    (tmp_path / "test.txt").write_text("".join(lines))
+
+    def sets(name: str) -> dict[str, dict]:
+        config = episodes_config("test", test_mode=True, num_episodes=12, shots=2)
+        pipeline = [dict(type="ClipInit"), config["dataset"]["pipeline"][0], dict(type="ClipDecode")]
+        config["dataset"] = dict(
+            type="FewShotVideoDataset", ann_file=str(tmp_path / "test.txt"), data_prefix=dict(video=str(tmp_path)),
+            pipeline=[*pipeline, *config["dataset"]["pipeline"][2:]], test_mode=True,
+        )  # fmt: skip
+        options = dict(on_bad_video="skip", skipped_list=str(tmp_path / f"{name}.jsonl"), max_bad_fraction=0.1)
+        return {"real": config | options}
+
+    cached = evaluate("FeatureCacheTestLoop", sets("cached"))
+    direct = evaluate("MultiDatasetTestLoop", sets("direct"))
+    assert_equal_results(cached, direct)
+    listed = [sorted((tmp_path / f"{name}.jsonl").read_text().splitlines()) for name in ("cached", "direct")]
+    assert listed[0] == listed[1]
+    assert 1 <= len(listed[0]) <= 3
+
+
+def test_other_data_sets_and_models_are_refused(
+    evaluate: Callable[..., tuple[Any, ...]], episodes_config: Configure
+) -> None:
+    plain = {"plain": episodes_config("test", test_mode=True)["dataset"]}
+    with pytest.raises(TypeError, match=r"needs an EpisodeDataset in test_dataloader.sets.plain, got ShapesVideoData"):
+        evaluate("FeatureCacheTestLoop", plain)
+    assert clipplus.few_shot_video.FeatureCacheValLoop.mode == "val"

@@ -1,0 +1,60 @@
+"""Write the moving shapes as real video files, with lists and class names, as a downloaded data set would come.
+
+Examples:
+    python tools/data/shapes_videos.py data/shapes_video
+    python tools/data/shapes_videos.py data/shapes_video_webm --extension .webm --train 10 --val 5 --test 10
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from tqdm import tqdm
+
+from clipplus.checkpoints.atomic import written_aside
+from clipplus.few_shot_video import ShapesVideoDataset
+from clipplus.few_shot_video.video_writing import CODECS, write_video
+
+SPLITS = ("train", "val", "test")
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="gets videos/, train.txt, val.txt, test.txt and classes.json")
+    parser.add_argument("--extension", choices=tuple(CODECS), default=".mp4")
+    for split, videos in zip(SPLITS, (40, 20, 30), strict=True):
+        parser.add_argument(f"--{split}", type=int, default=videos, metavar="N", help=f"videos per class of {split}")
+    parser.add_argument("--size", type=int, default=64, help="side of the pictures in pixels")
+    parser.add_argument("--frames", type=int, default=24, help="frames of a video")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args(argv)
+
+
+def write_split(videos: ShapesVideoDataset, folder: Path, extension: str) -> None:
+    """Videos of a split and their list; files that are there already are kept."""
+    lines = []
+    for index in tqdm(range(len(videos)), videos.split):
+        info = videos.get_data_info(index)
+        name = f"{videos.split}/{index:05d}{extension}"
+        if not (folder / "videos" / name).exists():
+            write_video(folder / "videos" / name, info["array"], videos.FPS)
+        lines.append(f"{name} {info['label']}\n")
+    with written_aside(folder / f"{videos.split}.txt") as partial:
+        partial.write_text("".join(lines), encoding="utf-8")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write all splits."""
+    arguments = parse_arguments(argv)
+    classes = {}
+    for split in SPLITS:
+        videos = ShapesVideoDataset(split, getattr(arguments, split), arguments.frames, arguments.size, arguments.seed)
+        classes[split] = list(videos.metainfo["classes"])
+        write_split(videos, arguments.folder, arguments.extension)
+    with written_aside(arguments.folder / "classes.json") as partial:
+        partial.write_text(json.dumps(classes, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
