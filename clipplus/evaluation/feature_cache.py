@@ -36,9 +36,9 @@ class ImageFeatures:
     labels: Tensor
     ids: Sequence[str]
 
-    def unit_features(self) -> Tensor:
-        """(N, D) float32 rows of length 1, of the mean over the views; views of larger norm weigh more."""
-        mean = self.features.float().mean(dim=0)
+    def unit_features(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """(N, D) rows of length 1, of the mean over the views, computed in `dtype`; views of larger norm weigh more."""
+        mean = self.features.to(dtype).mean(dim=0)
         return mean / mean.norm(dim=1, keepdim=True)
 
 
