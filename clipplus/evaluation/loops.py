@@ -166,11 +166,11 @@ class _MultiDatasetLoop(BaseLoop):
 class MultiDatasetValLoop(_MultiDatasetLoop):
     """Validation over several sets: `val_dataloader = dict(sets=dict(NAME=...))`, `val_evaluator` likewise."""
 
-    mode = "val"
+    mode: ClassVar[Literal["val", "test"]] = "val"
 
 
 @LOOPS.register_module()
 class MultiDatasetTestLoop(_MultiDatasetLoop):
     """Test over several sets: `test_dataloader = dict(sets=dict(NAME=...))`, `test_evaluator` likewise."""
 
-    mode = "test"
+    mode: ClassVar[Literal["val", "test"]] = "test"

@@ -1,7 +1,7 @@
 """Evaluation of episodes from features of videos instead of pixels of clips: equal results, far fewer encodings."""
 
 import json
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 from mmengine.logging import print_log
@@ -25,7 +25,7 @@ class _FromFeatures:
     `batch_size` of a set counts episodes, `clips_per_batch` of the loop clips.
     """
 
-    mode: str
+    mode: ClassVar[Literal["val", "test"]]
     loaders: dict[str, Any]
     runner: Any
     dataloader: Any
