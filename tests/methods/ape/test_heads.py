@@ -124,9 +124,7 @@ def test_golden_ape(golden) -> None:
     after = head(case["test_features"])
     case.check("ape_logits_test_best", after, LOGITS)
     labels = case["test_labels"]
-    case.check_values(
-        "acc", [top1(zero_shot, labels), top1(before, labels), result.best_accuracy, top1(after, labels)]
-    )
+    case.check_values("acc", [top1(zero_shot, labels), top1(before, labels), result.best_accuracy, top1(after, labels)])
     # Keys that are the selected channels themselves show what they are compared with.
     head.refined_keys = torch.eye(len(head.channels), dtype=case.dtype)
     for split in ("val", "test"):
