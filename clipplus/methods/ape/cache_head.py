@@ -136,14 +136,13 @@ class CacheHead(BaseModule):
         self._require_fitted()
         new = self.text_weight.new_empty(0, self.text_weight.shape[1]) if text is None else text
         new, keys, labels = self._as_stored(new, keys, labels)
-        require_usable_rows(new, "text")
-        require_widths(self.text_weight, new)
+        all_texts = self._with_new_texts(new)
         require_usable_rows(keys, "key")
         require_widths(self.cache_keys, keys)
         all_labels = torch.cat([self.cache_labels, labels])
-        require_labels(all_labels, torch.cat([self.cache_keys, keys]), len(self.text_weight) + len(new), None)
+        require_labels(all_labels, torch.cat([self.cache_keys, keys]), len(all_texts), None)
         self._extended(new, keys, labels)
-        self._put("text_weight", torch.cat([self.text_weight, new]))
+        self._put("text_weight", all_texts)
         self._put("cache_keys", torch.cat([self.cache_keys.detach(), keys]))
         self._put("cache_labels", all_labels)
         self._reselect()
@@ -214,6 +213,21 @@ class CacheHead(BaseModule):
         require_labels(labels, keys, len(self.text_weight), class_names)
         self._put("cache_keys", keys)
         self._put("cache_labels", labels)
+
+    def _with_new_texts(self, new: Tensor) -> Tensor:
+        """Class texts with those of new classes behind them."""
+        require_usable_rows(new, "text")
+        if self.text_weight.shape[1] != new.shape[1]:
+            raise ValueError(
+                f"new class texts have {new.shape[1]} channels, but those of the head {self.text_weight.shape[1]}: "
+                "they must be of the same text tower"
+            )
+        classes = len(self.text_weight) + len(new)
+        if self.num_classes not in (None, classes):
+            raise ValueError(
+                f"the head is for num_classes={self.num_classes}, but with the new class texts there are {classes}"
+            )
+        return torch.cat([self.text_weight, new])
 
     def _put(self, name: str, value: Tensor) -> None:
         """Give a tensor another content and size; a parameter stays the object that an optimiser knows."""

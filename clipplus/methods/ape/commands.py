@@ -17,6 +17,7 @@ from clipplus.methods.ape.checkpoints import (
     write_official,
 )
 from clipplus.methods.ape.data import FeatureDataset
+from clipplus.methods.ape.fit_record import KEY
 from clipplus.methods.ape.heads import APEHead
 from clipplus.methods.ape.logits import unit
 from clipplus.methods.ape.stored_texts import StoredClassTexts
@@ -68,6 +69,9 @@ def build_parser() -> argparse.ArgumentParser:
     extend.add_argument("checkpoint", type=Path, help="a best.pth")
     extend.add_argument("--features", required=True, help="safetensors file with features (N, D) and labels (N,)")
     extend.add_argument("--texts", type=Path, help="safetensors file with text_weight (C, D) of classes that are new")
+    extend.add_argument(
+        "--classes", nargs="+", metavar="NAME", help="what the new classes are called (default: their numbers)"
+    )
     extend.add_argument("--out", type=Path, required=True, help="checkpoint to write")
     extend.set_defaults(run=run_extend)
     return parser
@@ -127,11 +131,25 @@ def run_export(arguments: argparse.Namespace) -> int:
 
 
 def run_extend(arguments: argparse.Namespace) -> int:
-    """Add keys, and classes, to a fitted head; alpha, beta and gamma stay."""
+    """Add keys, and classes, to a fitted head and to the record of its fit; alpha, beta and gamma stay.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: class names for another number of class texts, or what `CacheHead.extend` refuses.
+    """
     head, content = load_head(arguments.checkpoint)
     more = FeatureDataset(arguments.features)
     text = None if arguments.texts is None else unit(StoredClassTexts(str(arguments.texts)).text.float())
+    record = content["meta"][KEY]
+    known, new = len(record["classes"]), 0 if text is None else len(text)
+    names = arguments.classes or list(map(str, range(known, known + new)))
+    if len(names) != new:
+        raise ValueError(f"--texts holds {new} new classes, but --classes names {len(names)}")
     head.extend(unit(more.features.float()), more.labels, text)
+    # A test compares the names of all classes with those of its data.
+    record["classes"] = [*record["classes"], *names]
+    keys = [[more.get_data_info(index)["key"], int(label)] for index, label in enumerate(more.labels)]
+    record["shots"] = [*record.get("shots", ()), *keys]
     save_head(head, content, arguments.out)
     return 0
 

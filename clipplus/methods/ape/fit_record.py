@@ -1,8 +1,11 @@
 """What a checkpoint says about its fit, and what is compared when one is loaded."""
 
+import logging
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmpretrain.registry import HOOKS
 
 from clipplus.engine.hooks import unwrapped
@@ -18,7 +21,8 @@ class FitRecordHook(Hook):
     """Writes the record of a fit into every checkpoint, and compares it where a checkpoint is loaded.
 
     The record, `meta['ape']`, is plain data: what the features were computed from, class names, texts, the few shots
-    with their labels, the head's options, and what was searched where, with which result.
+    with their labels, the head's options, and what was searched where, with which result. Accuracies of a classifier
+    whose values were chosen on test are never logged without saying so.
 
     Attributes:
         record: of this run's fit, filled in by `FewShotFitLoop`.
@@ -51,6 +55,25 @@ class FitRecordHook(Hook):
         head, fitted = type(unwrapped(runner.model).head).__name__, record["head"]["type"]
         if fitted != head:
             raise ValueError(f"{runner._load_from} was made by fitting a {fitted}, but the config's head is a {head}")
+
+    def after_val_epoch(self, runner: Any, metrics: Mapping[str, float] | None = None) -> None:
+        """Say what the numbers are worth."""
+        self._warn_of_test(metrics or {})
+
+    def after_test_epoch(self, runner: Any, metrics: Mapping[str, float] | None = None) -> None:
+        """Say what the numbers are worth."""
+        self._warn_of_test(metrics or {})
+
+    def _warn_of_test(self, metrics: Mapping[str, float]) -> None:
+        search = (self.record or self.resumed or {}).get("search") or {}
+        if not search.get("search_on_test"):
+            return
+        numbers = ", ".join(f"{name} {value:.2f}" for name, value in metrics.items())
+        print_log(
+            f"CHOSEN ON TEST: alpha, beta and gamma were chosen on {search['set']}, so that these are no estimates for "
+            f"other images: {numbers}",
+            logger="current", level=logging.WARNING,
+        )  # fmt: skip
 
     @staticmethod
     def _require_classes(runner: Any, record: dict[str, Any]) -> None:

@@ -51,10 +51,14 @@ class ZeroShotCacheHead(CacheHead):
         return zero_shot_logits(features, self.text_weight, self.scale), features[:, :0]
 
     def extend(self, keys: Tensor, labels: Tensor, text: Tensor | None = None) -> None:
-        """Add the new classes' texts; keys are not kept."""
+        """Add the new classes' texts; keys are not kept.
+
+        Raises:
+            ValueError: see `CacheHead.extend`.
+        """
         self._require_fitted()
         if text is not None:
-            self._put("text_weight", torch.cat([self.text_weight, self._as_stored(text, keys, labels)[0]]))
+            self._put("text_weight", self._with_new_texts(self._as_stored(text, keys, labels)[0]))
 
     def _put_keys(self, keys: Tensor, labels: Tensor, *names: Sequence[str] | None) -> None:
         """None are kept."""
@@ -114,7 +118,8 @@ class RefinedHead(CacheHead):
     ) -> None:
         super().__init__(**options)
         self.weights = tuple(weights)
-        if len(self.weights) != 2 or min(self.weights) < 0:
+        # A nan is no number of at least 0 either.
+        if len(self.weights) != 2 or not all(weight >= 0 for weight in self.weights):
             raise ValueError(f"weights must be two numbers (similarity, variance) of at least 0, got {self.weights}")
         fraction = isinstance(num_channels, float)
         if isinstance(num_channels, bool) or not (0 < num_channels <= 1 if fraction else num_channels >= 1):

@@ -143,13 +143,16 @@ class FewShotClassifier(BaseClassifier):
         Raises:
             ValueError: not fitted, an unknown mode, or a loss without labels.
         """
-        features = unit(self.extract_feat(inputs))
-        if mode == "tensor":
-            return self.head(features)
-        if mode == "loss":
-            return self.head.loss(features, _labels(data_samples).to(features.device))
-        if mode == "predict":
-            return self._predict(features, data_samples)
+        features = self.extract_feat(inputs)
+        # Half precision would tell logits of 25 apart by 1/64 only: it ends with the tower.
+        with torch.autocast(features.device.type, enabled=False):
+            features = unit(features.to(torch.promote_types(features.dtype, torch.float32)))
+            if mode == "tensor":
+                return self.head(features)
+            if mode == "loss":
+                return self.head.loss(features, _labels(data_samples).to(features.device))
+            if mode == "predict":
+                return self._predict(features, data_samples)
         raise ValueError(f"unknown mode '{mode}'; known: tensor, loss, predict")
 
     def _predict(self, features: Tensor, data_samples: list[DataSample] | None) -> list[DataSample]:

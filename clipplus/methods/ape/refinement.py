@@ -102,7 +102,7 @@ def refine(
     Raises:
         ValueError: not two weights, a negative one, or a single class.
     """
-    if len(weights) != 2 or min(weights) < 0:
+    if len(weights) != 2 or not all(weight >= 0 for weight in weights):
         raise ValueError(
             f"weights must be two numbers (of similarity and of variance), none of them negative, got {tuple(weights)}"
         )

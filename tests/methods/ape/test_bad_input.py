@@ -33,6 +33,7 @@ LABELS = torch.tensor([0, 1, 2, 2])
         (dict(weights=(0.5,)), "weights must be two numbers"),
         (dict(weights=(0.5, 0.2, 0.3)), "weights must be two numbers"),
         (dict(weights=(0.5, -0.1)), r"of at least 0, got \(0.5, -0.1\)"),
+        (dict(weights=(float("nan"), 0.5)), r"of at least 0, got \(nan, 0.5\)"),
         (dict(num_channels=0), "num_channels must be a whole number of at least 1 or a fraction"),
         (dict(num_channels=1.5), "fraction in .*, got 1.5"),
         (dict(num_channels=True), "fraction in .*, got True"),
@@ -118,6 +119,20 @@ class TestFit:
             head.extend(features(1, 11), torch.tensor([0]))
         with pytest.raises(ValueError, match="zero in all channels"):
             head.extend(torch.zeros(1, 12), torch.tensor([0]))
+
+
+@pytest.mark.parametrize("config", [APE, APET, TIP, dict(type="ZeroShotCacheHead")], ids=lambda config: config["type"])
+def test_texts_of_new_classes_are_checked(config: dict) -> None:
+    head = MODELS.build(dict(config, num_classes=3))
+    head.fit(features(3, 12), features(4, 12), LABELS)
+    new = features(1, 12), torch.tensor([3])
+    with pytest.raises(ValueError, match="new class texts have 11 channels, but those of the head 12"):
+        head.extend(*new, features(1, 11))
+    with pytest.raises(ValueError, match="the text of number 0 is not finite"):
+        head.extend(*new, features(1, 12) * float("nan"))
+    with pytest.raises(ValueError, match="for num_classes=3, but with the new class texts there are 4"):
+        head.extend(*new, features(1, 12))
+    assert len(head.text_weight) == 3
 
 
 def test_an_unknown_value_to_choose_is_refused() -> None:

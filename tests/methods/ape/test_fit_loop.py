@@ -137,7 +137,7 @@ def test_live_training_reads_other_views_in_every_epoch(fit_config: Callable, bu
 
 
 def test_searching_on_test_must_be_asked_for_and_is_said_and_stored(
-    fit_config: Callable, build: Callable, capfd: pytest.CaptureFixture
+    fit_config: Callable, build: Callable, tested: Callable, capfd: pytest.CaptureFixture
 ) -> None:
     config = fit_config("ape")
     config.val_dataloader = config.test_dataloader
@@ -148,6 +148,19 @@ def test_searching_on_test_must_be_asked_for_and_is_said_and_stored(
     assert "CHOSEN ON TEST" in "".join(capfd.readouterr())
     search = record_of(config)["search"]
     assert (search["search_on_test"], search["on"], search["set"]) == (True, "test", "TEST set 'toy'")
+    value = tested(config, Path(config.work_dir) / "best.pth")["toy/top1"]
+    said = "".join(capfd.readouterr())
+    assert "CHOSEN ON TEST: alpha, beta and gamma were chosen on TEST set 'toy'" in said
+    assert f"toy/top1 {value:.2f}" in said
+
+
+def test_numbers_chosen_on_validation_come_without_a_warning(
+    fit_config: Callable, build: Callable, tested: Callable, capfd: pytest.CaptureFixture
+) -> None:
+    config = fit_config("ape")
+    build(config).train()
+    tested(config, Path(config.work_dir) / "best.pth")
+    assert "CHOSEN ON TEST" not in "".join(capfd.readouterr())
 
 
 def test_a_search_on_the_shots_is_refused(fit_config: Callable, build: Callable) -> None:
