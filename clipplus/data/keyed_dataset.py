@@ -25,8 +25,9 @@ _KINDS = (FileNotFoundError, *BAD_SAMPLE_ERRORS)
 class KeyedDataset(Dataset[Any]):
     """Wraps any data set; asked for (epoch, index), it seeds all global generators, then asks that data set.
 
-    A plain index (evaluation) counts as epoch 0 and draws from a stream of its own. A data set whose samples are another
-    thing in every epoch, such as episodes, has a method `in_epoch(seed, epoch, index)`, which training calls instead.
+    A plain index (evaluation) counts as epoch 0 and draws from a stream of its own. A data set whose samples are
+    another thing in every epoch, such as episodes, has a method `in_epoch(seed, epoch, index)`, which training calls
+    instead.
 
     Samples that were found unreadable are marked. All loader workers of a process share the marks; `agree` shares them
     between ranks (`BadSampleHook` in training, the loops in evaluation), so that the bound holds for the run.

@@ -41,7 +41,7 @@ class VideoFile:
         if not isinstance(source, bytes) and not Path(source).is_file():
             raise FileNotFoundError(f"video {source} does not exist (its extension? see suffix)")
         try:
-            self._container = av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source))
+            self._container: Any = av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source))
             if not self._container.streams.video:
                 raise ValueError(f"{self.name} holds no video")
             self._stream = self._container.streams.video[0]

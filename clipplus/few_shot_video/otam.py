@@ -4,6 +4,7 @@
 M frames of a support, P pairs of clips.
 """
 
+import itertools
 import math
 from typing import Any
 
@@ -101,7 +102,7 @@ class _Alignment(torch.autograd.Function):
         first = u[0, 1:]
         first.copy_(z_MLP[0])
         zeros = z_MLP.new_full((pairs,), _LOG_2)
-        for above, here in zip(first[:-1], first[1:], strict=True):
+        for above, here in itertools.pairwise(first):
             here += torch.logaddexp(above, zeros)
         for above, left, here, step in zip(u[:-1, :-1], u[:-1, 1:], u[1:, 1:], z_MLP[1:], strict=True):
             torch.logaddexp(above, left, out=here).add_(step)

@@ -26,7 +26,7 @@ class FewShotRecognizer(BaseModel):
         backbone: config of a `CLIPImageTower`, which sees every frame by itself; or of a module with
             `takes_clips = True`, called with clips (V, T, 3, H, W). One with `needs_text = True` is called
             `backbone(clips, text)`, text being (V, D), that of each support's class, or None for queries.
-        cls_head: config of a head, see `FewShotHead`; one with `needs_text = True` is given `class_text` (C, D) as well.
+        cls_head: config of a head, see `FewShotHead`; one with `needs_text = True` is given `class_text` (C, D) too.
         neck: config of a module between them, called like a head: `neck(query, support, data_samples)` -> (query,
             support).
         text: config of a `ClassTextBank` with a `tower` of its own. It gives the texts of all classes of the split that
@@ -105,7 +105,8 @@ class FewShotRecognizer(BaseModel):
         self.rows_behind_loss = (query.detach().flatten(1), support.detach().flatten(1))
         query, support = self._refined(query, support, data_samples)
         texts = self._texts_for(self.cls_head, data_samples)
-        terms: dict[str, Tensor] = self.cls_head.loss(query, support, data_samples, **texts)
+        head: Any = self.cls_head
+        terms: dict[str, Tensor] = head.loss(query, support, data_samples, **texts)
         return terms
 
     def predict(self, inputs: Tensor, data_samples: Sequence[EpisodeDataSample]) -> list[EpisodeDataSample]:
@@ -118,7 +119,8 @@ class FewShotRecognizer(BaseModel):
         """Predictions from the backbone's features, (E, Q, T, D) and (E, S, T, D), wherever they come from."""
         query, support = self._refined(query, support, data_samples)
         texts = self._texts_for(self.cls_head, data_samples)
-        found: list[EpisodeDataSample] = self.cls_head.predict(query, support, data_samples, **texts)
+        head: Any = self.cls_head
+        found: list[EpisodeDataSample] = head.predict(query, support, data_samples, **texts)
         return found
 
     def extract_feat(self, inputs: Tensor, data_samples: Sequence[EpisodeDataSample]) -> tuple[Tensor, Tensor]:

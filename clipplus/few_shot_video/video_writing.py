@@ -34,7 +34,7 @@ def write_video(path: str | Path, frames: Sequence[NDArray[np.uint8]] | Any, fps
         raise ValueError(f"{path}: height and width must be even, got {height} x {width}")
     with written_aside(path) as partial, av.open(str(partial), "w", format=_format(path)) as container:
         options = {} if path.suffix == ".avi" else {"crf": str(quality), "b": "0"}
-        stream = container.add_stream(CODECS[path.suffix], rate=fps, options=options)
+        stream: Any = container.add_stream(CODECS[path.suffix], rate=fps, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         if path.suffix == ".avi":
             stream.bit_rate = 8 * width * height * fps

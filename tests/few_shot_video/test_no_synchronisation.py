@@ -1,7 +1,7 @@
 """A training step never waits for the device: it reads nothing from it.
 
-The model and all pixels are on torch's `meta` device, whose tensors have no content: whoever reads one, or makes a shape
-of its values, fails. Labels are on the CPU, where reading costs nothing.
+The model and all pixels are on torch's `meta` device, whose tensors have no content: whoever reads one, or makes a
+shape of its values, fails. Labels are on the CPU, where reading costs nothing.
 """
 
 import contextlib
