@@ -1,7 +1,7 @@
 """Evaluation: loops over several sets, zero-shot classification, retrieval, features and classifiers on them."""
 
 from clipplus.evaluation.feature_cache import FeatureCache, ImageFeatures, read_features
-from clipplus.evaluation.image_features import cached_features, feature_parts
+from clipplus.evaluation.image_features import cached_features, cached_in_stretches, feature_parts
 from clipplus.evaluation.linear_probe import LinearProbeAccuracy, choose_regularisation, fit_logistic
 from clipplus.evaluation.loops import MultiDatasetTestLoop, MultiDatasetValLoop
 from clipplus.evaluation.neighbours import NearestNeighbourAccuracy, neighbour_votes
@@ -20,6 +20,7 @@ __all__ = [
     "SetMetric",
     "ZeroShotAccuracy",
     "cached_features",
+    "cached_in_stretches",
     "choose_regularisation",
     "feature_parts",
     "fit_logistic",

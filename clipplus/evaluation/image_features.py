@@ -130,25 +130,56 @@ def cached_features(
     """
     if dtype not in DTYPES:
         raise ValueError(f"feature dtype must be one of {', '.join(DTYPES)}, got '{dtype}'")
+    if not len(dataset):
+        raise ValueError(f"{name} has no images: check its ann_file, data_root and filters")
+
+    def compute(stretches: Sequence[range]) -> Iterator[ImageFeatures]:
+        views = Views(dataset, num_views, seed, name)
+        batches = _batches(views, stretches, loader)
+        for indices in stretches:
+            yield _embed_stretch(views, indices, batches, embed, DTYPES[dtype])
+
+    return cached_in_stretches(cache, name, parts, len(dataset), compute, may_leave, stretch)
+
+
+def cached_in_stretches(
+    cache: FeatureCache,
+    name: str,
+    parts: Mapping[str, Any],
+    number: int,
+    compute: Callable[[Sequence[range]], Iterator[ImageFeatures]],
+    may_leave: Callable[[], None] | None = None,
+    stretch: int = STRETCH,
+) -> ImageFeatures:
+    """Features of `number` samples: read from the cache, or computed and stored; all ranks call it together.
+
+    See `cached_features`, of which this is the part that knows nothing of images.
+
+    Args:
+        cache: see there.
+        name: see there.
+        parts: see there.
+        number: of samples.
+        compute: from the stretches of a rank to an iterator of their features, each computed when it is asked for.
+        may_leave: see there.
+        stretch: see there.
+    """
     # One rank looks, so that all agree even while somebody else is writing.
     if on_main_process(lambda: cache.read(name, parts) is not None):
         found = cache.read(name, parts)
         if found is not None:
             return found
-    views = Views(dataset, num_views, seed, name)
-    if not len(views):
-        raise ValueError(f"{name} has no images: check its ann_file, data_root and filters")
-    firsts = range(0, len(views), stretch)
+    firsts = range(0, number, stretch)
     todo = [
-        range(first, min(first + stretch, len(views)))
+        range(first, min(first + stretch, number))
         for first in firsts[get_rank() :: get_world_size()]
         if cache.read_stretch(name, parts, first) is None
     ]
-    batches = _batches(views, todo, loader)
+    computed = compute(todo)
     for indices in tqdm(todo, f"features of {name}", disable=not is_main_process() or len(todo) < 3):
         if may_leave is not None:
             may_leave()
-        cache.write_stretch(name, parts, indices[0], _embed_stretch(views, indices, batches, embed, DTYPES[dtype]))
+        cache.write_stretch(name, parts, indices[0], next(computed))
     barrier()
     on_main_process(lambda: cache.join_stretches(name, parts, firsts))
     found = cache.read(name, parts)
@@ -216,6 +247,7 @@ def feature_parts(
     num_views: int = 1,
     seed: int | None = None,
     dtype: str = "float32",
+    record: Callable[[Any, int], tuple[Any, ...]] | None = None,
 ) -> dict[str, Any]:
     """What the features of a data set depend on, as JSON-able parts of a `FeatureCache`'s fingerprint.
 
@@ -227,9 +259,10 @@ def feature_parts(
         num_views: A.
         seed: of the augmentation, None where nothing is drawn.
         dtype: what is stored.
+        record: from a data set and a position to what tells a sample apart; default `sample_record`, of an image.
     """
     config = ConfigDict(dataset_config).to_dict()
-    records = [sample_record(dataset, index) for index in range(len(dataset))]
+    records = [(record or sample_record)(dataset, index) for index in range(len(dataset))]
     parts = dict(
         tower=dict(tower), preprocessing=preprocessing, pipeline=_pipeline_of(config),
         data=_drawn_from(config, dataset), samples=fingerprint([len(records), records]), views=num_views, seed=seed,

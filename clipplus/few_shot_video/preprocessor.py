@@ -87,6 +87,12 @@ class FewShotDataPreprocessor(BaseDataPreprocessor):
         pixels = self._training_pixels(clips, seeds, queries)
         return {"inputs": pixels.view(len(samples), -1, *pixels.shape[1:]), "data_samples": samples}
 
+    @property
+    def evaluation_settings(self) -> dict[str, Any]:
+        """What `evaluation_pixels` depends on, JSON-able."""
+        size = None if self.size is None else list(self.size)
+        return dict(mean=self.mean.flatten().tolist(), std=self.std.flatten().tolist(), size=size, crop=self.crop)
+
     def evaluation_pixels(self, clips: Tensor) -> Tensor:
         """Clips (..., 3, H, W) uint8, without draws: squashed, cropped in the middle, normalised."""
         if self.size is not None:

@@ -3,7 +3,7 @@
 Shape letters of this file: V videos, E episodes, N clips of an episode, T frames, D joint width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from clipplus.data import next_batch, quiet_worker
+from clipplus.evaluation import ImageFeatures
 from clipplus.few_shot_video.episode_dataset import EpisodeDataset
 from clipplus.few_shot_video.recognizer import FewShotRecognizer
 
@@ -29,13 +30,23 @@ class VideoFeatures:
         model: the recogniser, in eval mode.
         clips_per_batch: clips encoded at a time.
         num_workers: processes that load them.
+        stored: reads or makes the stored features of all videos, from a function that computes stretches of them, see
+            `cached_in_stretches`. A video is an image there whose views are its frames, and, where texts matter, its
+            frames as a support. Without it nothing is stored, and only what episodes show is encoded.
 
     Attributes:
         frames_encoded: by all ranks together.
     """
 
-    def __init__(self, model: FewShotRecognizer, clips_per_batch: int = 16, num_workers: int = 0) -> None:
+    def __init__(
+        self,
+        model: FewShotRecognizer,
+        clips_per_batch: int = 16,
+        num_workers: int = 0,
+        stored: Callable[[Callable[[Sequence[range]], Iterator[ImageFeatures]]], ImageFeatures] | None = None,
+    ) -> None:
         self.model = model
+        self.stored = stored
         self.clips_per_batch = clips_per_batch
         self.num_workers = num_workers
         self.frames_encoded = 0
@@ -47,8 +58,15 @@ class VideoFeatures:
     def provide(self, episodes: EpisodeDataset, indices: Sequence[int]) -> None:
         """Encode all videos of some episodes that are not known yet; every rank must call it with the same ones.
 
-        Ranks share the work and give each other the results.
+        Ranks share the work and give each other the results. Stored features hold no unreadable video: one that an
+        episode shows is tried once more, so that it is listed, or refused, as without them.
+
+        Raises:
+            ValueError: a video that cannot be read, where none is passed over.
+            RuntimeError: too many of them.
         """
+        if self.stored is not None and not self._row:
+            self._take_stored(self.stored, episodes)
         while True:
             episodes.pass_over(self._unreadable)
             drawn = {video for index in indices for video in episodes.draw(index).videos}
@@ -74,6 +92,25 @@ class VideoFeatures:
         for of_rank in all_gather_object(found):
             self._unreadable.update(of_rank.pop("unreadable"))
             self._take(**of_rank)
+
+    def _take_stored(self, stored: Callable[..., ImageFeatures], episodes: EpisodeDataset) -> None:
+        encoded = 0
+
+        def compute(stretches: Sequence[range]) -> Iterator[ImageFeatures]:
+            nonlocal encoded
+            for videos in stretches:
+                share = self._encode_share(episodes, list(videos))
+                stretch = _as_stretch(share, episodes)
+                encoded += stretch.features.shape[0] * len(stretch.ids)
+                yield stretch
+
+        found = stored(compute)
+        known = [int(name.split(" ", 1)[0]) for name in found.ids]
+        if known:
+            clips = found.features.transpose(0, 1)
+            plain, *texted = clips.chunk(2, dim=1) if self.model.needs_text else (clips,)
+            self._take(known, plain, texted[0] if texted else None)
+        self.frames_encoded = sum(all_gather_object(encoded))
 
     def _take(self, videos: list[int], plain: Tensor, with_text: Tensor | None) -> None:
         if not videos:
@@ -120,6 +157,15 @@ class VideoFeatures:
         classes = torch.from_numpy(episodes.class_of_video[videos])
         text = self.model.class_text(episodes.classes)
         return plain, self.model.encode_clips(pixels, text[classes.to(text.device)]).cpu()
+
+
+def _as_stretch(share: dict[str, Any], episodes: EpisodeDataset) -> ImageFeatures:
+    """Features of some videos as they are stored; without any that could be read, no features at all."""
+    videos = share["videos"]
+    known = [part for part in (share["plain"], share["with_text"]) if part is not None]
+    features = torch.cat(known, dim=1).transpose(0, 1) if videos else torch.empty(0)
+    names = [f"{video} {episodes.name_of(video)}" for video in videos]
+    return ImageFeatures(features, torch.from_numpy(episodes.class_of_video[videos]), names)
 
 
 class _Clips(Dataset[tuple[int, Tensor | None]]):

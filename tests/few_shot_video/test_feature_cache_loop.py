@@ -40,21 +40,23 @@ class TextsMatter(nn.Module):
 def evaluate(model_config: Configure, episodes_config: Configure, tmp_path: Path) -> Callable[..., tuple[Any, ...]]:
     """`evaluate(loop, **model options)`: metrics, predictions by set, the model."""
 
-    def run(loop: str, sets: dict[str, dict] | None = None, batch_size: int = 2, **options: Any) -> tuple[Any, ...]:
-        torch.manual_seed(0)
+    def run(
+        loop: str | dict, sets: dict[str, dict] | None = None, batch_size: int = 2, seed: int = 0, **options: Any
+    ) -> tuple[Any, ...]:
+        loop = dict(type=loop) if isinstance(loop, str) else loop
         episodes = sets or {
             name: episodes_config("test", test_mode=True, num_episodes=5, **shape) for name, shape in SETS.items()
         }
         collate = dict(type="pseudo_collate")
         runner = Runner(
-            model=model_config(**options), work_dir=str(tmp_path / loop), test_cfg=dict(type=loop),
+            model=model_config(**options), work_dir=str(tmp_path / "work"), test_cfg=loop,
             test_dataloader=dict(
                 batch_size=batch_size, num_workers=0, collate_fn=collate,
                 sets={name: dict(dataset=copy.deepcopy(dataset)) for name, dataset in episodes.items()},
             ),
             test_evaluator=dict(sets={name: dict(type="FewShotAccuracy") for name in episodes}),
-            default_scope="mmaction", randomness=dict(seed=0), log_level="WARNING",
-            experiment_name=f"{tmp_path.name}-{loop}",
+            default_scope="mmaction", randomness=dict(seed=seed), log_level="WARNING",
+            experiment_name=f"{tmp_path.name}-{len(list(tmp_path.glob('work/*')))}",
         )  # fmt: skip
         metrics = runner.test()
         predictions = {name: metric.predictions for name, [metric] in runner.test_loop.set_metrics.items()}
@@ -139,3 +141,74 @@ def test_other_data_sets_and_models_are_refused(
     with pytest.raises(TypeError, match=r"needs an EpisodeDataset in test_dataloader.sets.plain, got ShapesVideoData"):
         evaluate("FeatureCacheTestLoop", plain)
     assert clipplus.few_shot_video.FeatureCacheValLoop.mode == "val"
+
+
+# ------------------------------------------------------------------------------------------------- features on the disk
+
+
+class CountsFrames(nn.Module):
+    """A tower that knows how many frames it saw."""
+
+    takes_clips = True
+
+    def __init__(self, tower: dict) -> None:
+        super().__init__()
+        self.tower = MODELS.build(tower)
+        self.frames = 0
+
+    def forward(self, clips: Tensor) -> Tensor:
+        self.frames += clips.shape[0] * clips.shape[1]
+        return self.tower(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+
+
+MODELS.register_module(module=CountsFrames, force=True)
+
+
+def stored_in(folder: Path) -> dict[str, Any]:
+    """A loop that keeps features."""
+    return dict(type="FeatureCacheTestLoop", feature_cache=str(folder))
+
+
+@pytest.mark.parametrize("texts", [False, True], ids=["plain", "with texts"])
+def test_a_second_test_reads_stored_features_and_gives_the_same(
+    evaluate: Callable[..., tuple[Any, ...]], model_config: Configure, text_config: dict[str, Any],
+    episodes_config: Configure, tmp_path: Path, texts: bool,
+) -> None:  # fmt: skip
+    tower = model_config()["backbone"]
+    options: dict[str, Any] = (
+        dict(backbone=dict(type="TextsMatter", tower=tower), text=text_config)
+        if texts
+        else dict(backbone=dict(type="CountsFrames", tower=tower))
+    )
+    plain = evaluate("FeatureCacheTestLoop", **options)
+    first = evaluate(stored_in(tmp_path / "features"), **options)
+    second = evaluate(stored_in(tmp_path / "features"), **options)
+    other = {"other": episodes_config("test", test_mode=True, num_episodes=9, way=4, shots=3)}
+    third = evaluate(stored_in(tmp_path / "features"), other, **options)
+    assert_equal_results(first, plain)
+    assert_equal_results(second, first)
+    videos = 14 * 4
+    assert first[2].backbone.frames == videos * 4 * (2 if texts else 1)
+    assert (second[2].backbone.frames, third[2].backbone.frames) == (0, 0)
+    assert len(list((tmp_path / "features").iterdir())) == 1
+
+
+def test_other_weights_or_pixels_are_not_read_from_the_disk(
+    evaluate: Callable[..., tuple[Any, ...]], model_config: Configure, tmp_path: Path
+) -> None:
+    backbone = dict(type="CountsFrames", tower=model_config()["backbone"])
+    evaluate(stored_in(tmp_path), backbone=backbone)
+    for seed, pixels in ((1, {}), (0, dict(mean=(0.0, 0.0, 0.0)))):
+        options = dict(backbone=backbone, data_preprocessor=dict(type="FewShotDataPreprocessor", **pixels))
+        found = evaluate(stored_in(tmp_path), seed=seed, **options)
+        assert found[2].backbone.frames == 14 * 4 * 4
+        assert_equal_results(found, evaluate("FeatureCacheTestLoop", seed=seed, **options))
+
+
+def test_stored_features_need_data_sets_that_can_be_described(
+    evaluate: Callable[..., tuple[Any, ...]], episodes_config: Configure, tmp_path: Path
+) -> None:
+    config = episodes_config("test", test_mode=True)
+    config["dataset"] = DATASETS.build(config["dataset"])
+    with pytest.raises(ValueError, match=r"feature_cache needs data sets given as configs, got ShapesVideoDataset"):
+        evaluate(stored_in(tmp_path), {"real": config})
