@@ -184,7 +184,8 @@ def _shrink_data(part: Any, scenes: int) -> None:
         if str(part.get("type", "")).startswith("Shapes") and "num_scenes" in part:
             part["num_scenes"] = scenes
         if part.get("type") == "EpisodeDataset":
-            part["num_episodes"] = scenes
+            # Videos are drawn one by one: the smallest episode is episode enough.
+            part.update(num_episodes=scenes, way=2, queries=1)
         if "batch_size" in part:
             part.update(batch_size=BATCH, num_workers=0, persistent_workers=False)
             part.pop("prefetch_factor", None)
