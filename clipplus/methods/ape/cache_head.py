@@ -12,7 +12,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from clipplus.methods.ape.checks import require_labels, require_usable_rows, require_widths
-from clipplus.methods.ape.logits import SCALE, zero_shot_logits
+from clipplus.methods.ape.growth import sample_rows, warn_of_lean
+from clipplus.methods.ape.logits import SCALE, cache_logits, zero_shot_logits
 
 _VALUES = ("alpha", "beta", "gamma")
 
@@ -123,7 +124,8 @@ class CacheHead(BaseModule):
     def extend(self, keys: Tensor, labels: Tensor, text: Tensor | None = None) -> None:
         """Add keys, and classes, to a fitted head; equals a fit on everything at once.
 
-        alpha, beta and gamma stay as they are.
+        alpha, beta and gamma stay as they are. Classes are sums over their keys, so that a warning is logged where the
+        added keys are so unequal that answers will lean towards some classes (`growth.warn_of_lean`).
 
         Args:
             keys: (M', D), unit rows.
@@ -141,12 +143,15 @@ class CacheHead(BaseModule):
         require_widths(self.cache_keys, keys)
         all_labels = torch.cat([self.cache_labels, labels])
         require_labels(all_labels, torch.cat([self.cache_keys, keys]), len(all_texts), None)
+        queries = sample_rows(self.cache_keys.detach())
+        before = self._levels(queries)
         self._extended(new, keys, labels)
         self._put("text_weight", all_texts)
         self._put("cache_keys", torch.cat([self.cache_keys.detach(), keys]))
         self._put("cache_labels", all_labels)
         self._reselect()
         self._prepare()
+        warn_of_lean(before, self._levels(queries), self.terms(queries)[0][:, : len(before)].detach(), labels)
 
     def choose(self, **values: float) -> None:
         """Set alpha, beta or gamma, e.g. to what a search found best (`head.choose(**result.best)`).
@@ -183,6 +188,15 @@ class CacheHead(BaseModule):
     def loss(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Mean cross entropy `loss_class` of unit features (N, D) with their labels (N,)."""
         return {"loss_class": F.cross_entropy(self(features), labels)}
+
+    @torch.no_grad()
+    def _levels(self, queries: Tensor) -> Tensor:
+        """What the cache adds to the logit of each class (C,), mean over the queries."""
+        weights = self.key_weights([float(self.gamma)])[0]
+        collected = cache_logits(
+            self.terms(queries)[1], self.cache_labels, len(self.text_weight), float(self.beta), weights
+        )
+        return float(self.alpha) * collected.mean(dim=0)
 
     def _fitted(self) -> None:
         """Texts and keys are new: derive what a fit decides."""

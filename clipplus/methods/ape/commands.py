@@ -5,9 +5,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import DictAction
 
+from clipplus.evaluation import ImageFeatures
+from clipplus.methods.ape.cache_head import CacheHead
 from clipplus.methods.ape.checkpoints import (
     load_head,
     read_official,
@@ -20,6 +23,7 @@ from clipplus.methods.ape.data import FeatureDataset
 from clipplus.methods.ape.fit_record import KEY
 from clipplus.methods.ape.heads import APEHead
 from clipplus.methods.ape.logits import unit
+from clipplus.methods.ape.search_on import SearchPlan, accuracies, describe, require_no_shots, search, search_record
 from clipplus.methods.ape.stored_texts import StoredClassTexts
 from clipplus.methods.ape.table import Table, table_cells
 from clipplus.methods.ape.table_report import write_report
@@ -71,6 +75,11 @@ def build_parser() -> argparse.ArgumentParser:
     extend.add_argument("--texts", type=Path, help="safetensors file with text_weight (C, D) of classes that are new")
     extend.add_argument(
         "--classes", nargs="+", metavar="NAME", help="what the new classes are called (default: their numbers)"
+    )
+    extend.add_argument(
+        "--search",
+        metavar="FILE",
+        help="choose alpha, beta and gamma again on features (N, D) and labels (N,) of this file",
     )
     extend.add_argument("--out", type=Path, required=True, help="checkpoint to write")
     extend.set_defaults(run=run_extend)
@@ -131,11 +140,12 @@ def run_export(arguments: argparse.Namespace) -> int:
 
 
 def run_extend(arguments: argparse.Namespace) -> int:
-    """Add keys, and classes, to a fitted head and to the record of its fit; alpha, beta and gamma stay.
+    """Add keys, and classes, to a fitted head and to the record of its fit; without --search all values stay.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: class names for another number of class texts, or what `CacheHead.extend` refuses.
+        ValueError: class names for another number of class texts, what `CacheHead.extend` refuses, or a search without
+            a grid, or on the added features.
     """
     head, content = load_head(arguments.checkpoint)
     more = FeatureDataset(arguments.features)
@@ -150,8 +160,37 @@ def run_extend(arguments: argparse.Namespace) -> int:
     record["classes"] = [*record["classes"], *names]
     keys = [[more.get_data_info(index)["key"], int(label)] for index, label in enumerate(more.labels)]
     record["shots"] = [*record.get("shots", ()), *keys]
+    if arguments.search:
+        search_again(head, record, arguments.search)
     save_head(head, content, arguments.out)
     return 0
+
+
+def search_again(head: CacheHead, record: dict[str, Any], path: str) -> None:
+    """Choose the head's values on stored features, on the grid of its fit, and note it in the record.
+
+    Args:
+        head: fitted; its values are set.
+        record: of the fit; `search` is replaced.
+        path: file of a `FeatureDataset`.
+
+    Raises:
+        ValueError: the fit searched nothing, or the file holds shots.
+    """
+    if not record.get("search"):
+        raise ValueError(
+            "--search: the classifier was fitted without a search, so that there is no grid to search again"
+        )
+    dataset, before = FeatureDataset(path), record["search"]
+    names = [str(dataset.get_data_info(index)["key"]) for index in range(len(dataset))]
+    require_no_shots([name for name, _ in record["shots"]], names, f"--search {path}")
+    options = {name: before[name] for name in ("scale", "steps", "include_zero_alpha")}
+    plan, images = SearchPlan(**options), ImageFeatures(dataset.features[None], dataset.labels, names)
+    now = accuracies(head, images)
+    result = search(head, images, plan)
+    head.choose(**{name: result.best[name] for name in head.searched})
+    record["search"] = search_record(result, now, plan, path)
+    sys.stdout.write(describe(result, head.searched, now, plan, path) + "\n")
 
 
 def main(argv: Sequence[str]) -> int:

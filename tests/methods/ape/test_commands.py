@@ -63,3 +63,21 @@ def test_new_classes_need_a_name_each_or_none(best: Path, tmp_path: Path, capsys
     assert not out.exists()
     assert main(arguments) == 0
     assert load_restricted(out)["meta"]["ape"]["classes"][6:] == ["thing 6", "7"]
+
+
+def test_values_can_be_searched_again_on_features_that_are_no_shots(
+    best: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    generator = torch.Generator().manual_seed(3)
+    content = {"features": torch.randn(14, WIDTH, generator=generator), "labels": torch.arange(7).repeat(2)}
+    save_file(content, tmp_path / "val.safetensors")
+    grown = ["ape", "extend", str(best), *more(tmp_path, 0, 3), "--out", str(tmp_path / "grown.pth")]
+    assert main([*grown, "--search", str(tmp_path / "val.safetensors")]) == 0
+    before, after = (load_restricted(file)["meta"]["ape"]["search"] for file in (best, tmp_path / "grown.pth"))
+    assert f"search on {tmp_path / 'val.safetensors'} (14 images)" in capsys.readouterr().out
+    assert (after["images"], after["on"], after["scale"]) == (14, "val", before["scale"])
+    assert after["accuracy"] >= after["accuracy_before"]
+    state = load_restricted(tmp_path / "grown.pth")["state_dict"]
+    assert {name: float(state[f"head.{name}"]) for name in after["best"]} == after["best"]
+    assert main([*grown, "--search", str(tmp_path / "more.safetensors")]) == 2
+    assert "holds 2 of the few-shot images" in capsys.readouterr().err
