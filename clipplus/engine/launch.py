@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
 from clipplus.did_you_mean import did_you_mean
+from clipplus.engine.config_layout import remember_layouts
 from clipplus.engine.latest import latest_checkpoint, numbered_checkpoints, require_whole
 from clipplus.engine.run_checkpoint import CheckpointNotSavedError
 
@@ -172,6 +173,7 @@ def _start_all_processes(config: Config) -> None:
 
 def build_runner(config: Config) -> Runner:
     """The Runner that a config names; mmengine's own unless it states `runner_type`."""
+    remember_layouts()
     return Runner.from_cfg(config) if "runner_type" not in config else RUNNERS.build(config)
 
 
