@@ -238,15 +238,25 @@ class FewShotFitLoop(StepLoop):
         if sets is None:
             raise ValueError("FewShotFitLoop needs val_cfg=dict(type='MultiDatasetValLoop')")
         shots = image_names(self._image_loader.dataset)
+        tested = self._tested() if self._chooses_on_validation() else []
         for name, loader in sets.items():
             config = _set_config(self.runner.cfg.val_dataloader, name)
             require_no_shots(shots, image_names(loader.dataset), f"val_dataloader.sets.{name}")
+            require_no_tested(image_names(dataset_of(loader)), tested, f"val set '{name}'")
             images = self._evaluation_features("val", name, loader.dataset, config)
             stored = StoredFeatures(images, loader.dataset.metainfo.get("classes"))
             own: dict[str, Any] = {key: config[key] for key in ("batch_size", "collate_fn") if key in config}
             own |= dict(num_workers=0, persistent_workers=False, dataset=_keyed(stored))
             loop.loaders[name] = build_evaluation_loader(own, self.runner.seed, name)
         loop.dataloader = next(iter(loop.loaders.values()))
+
+    def _chooses_on_validation(self) -> bool:
+        """Whether values or the best epoch are chosen on it, and nobody asked to choose on test."""
+        if self.plan is not None and self.plan.on == "test":
+            return False
+        checkpoints = self._checkpoints
+        keeps_best = self._max_iters > 0 and checkpoints is not None and checkpoints.save_best is not None
+        return keeps_best or (self.plan is not None and bool(self.head.searched))
 
     def _evaluation_features(self, mode: str, name: str, dataset: Any, config: Mapping[str, Any]) -> ImageFeatures:
         parts = self._parts(dataset, config["dataset"], 1, None)
@@ -319,9 +329,6 @@ class FewShotFitLoop(StepLoop):
         if name not in names:
             raise ValueError(f"train_cfg.search.set='{name}' is none of {plan.on}_dataloader.sets: {', '.join(names)}")
         if plan.on == "val":
-            require_no_tested(
-                image_names(dataset_of(self.runner.val_loop.loaders[name])), self._tested(), f"val set '{name}'"
-            )
             return f"val set '{name}'", self._stored[f"val-{name}"]
         return f"TEST set '{name}'", self.test_images(name)
 

@@ -190,7 +190,8 @@ def require_no_tested(searched: Sequence[str], tested: Sequence[str], where: str
     both = [name for name in searched if name in known]
     if both:
         raise ValueError(
-            f"{where} holds {len(both)} images of the test set, e.g. '{both[0]}': alpha and beta would be chosen on "
-            "test. If that is what you want, as published for ImageNet, set train_cfg.search.on='test', which is "
-            "stored in the checkpoint; otherwise give val_dataloader a FewShotSubset with part='holdout'"
+            f"{where} holds {len(both)} images of the test set, e.g. '{both[0]}': values and the best epoch would "
+            "be chosen on test. If that is what you want, as published for ImageNet, set "
+            "train_cfg.search.on='test', which is stored in the checkpoint; otherwise give val_dataloader a "
+            "FewShotSubset with part='holdout'"
         )

@@ -154,6 +154,21 @@ def test_searching_on_test_must_be_asked_for_and_is_said_and_stored(
     assert f"toy/top1 {value:.2f}" in said
 
 
+@pytest.mark.parametrize(("save_best", "refused"), [("toy/top1", True), (None, False)])
+def test_the_best_epoch_is_not_chosen_on_test_either(
+    save_best: str | None, refused: bool, fit_config: Callable, build: Callable
+) -> None:
+    config = fit_config("ape-t", **{"train_cfg.max_epochs": 1, "default_hooks.checkpoint.save_best": save_best})
+    config.val_dataloader, config.train_cfg.search = config.test_dataloader, None
+    if not refused:
+        build(config).train()
+        return
+    with pytest.raises(ValueError, match=r"val set 'toy' holds 140 images of the test set"):
+        build(config).train()
+    # Before anything was trained.
+    assert not list(Path(config.work_dir).glob("epoch_*.pth"))
+
+
 def test_numbers_chosen_on_validation_come_without_a_warning(
     fit_config: Callable, build: Callable, tested: Callable, capfd: pytest.CaptureFixture
 ) -> None:
