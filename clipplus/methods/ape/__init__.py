@@ -8,12 +8,12 @@ Importing this package registers its parts with mmpretrain, and the shared ones;
 import clipplus.clip  # noqa: F401 - registers the shared parts
 from clipplus.methods.ape.data import (
     CoOpSplit,
-    FeatureDataset,
     FewShotSubset,
     FieldClasses,
     NumberedFolders,
     RenamedClasses,
 )
+from clipplus.methods.ape.feature_dataset import FeatureDataset
 from clipplus.methods.ape.fit_loop import FewShotFitLoop
 from clipplus.methods.ape.fit_record import FitRecordHook
 from clipplus.methods.ape.heads import APEHead, APETHead, TipAdapterHead, ZeroShotCacheHead

@@ -19,7 +19,7 @@ from clipplus.methods.ape.checkpoints import (
     write_features_config,
     write_official,
 )
-from clipplus.methods.ape.data import FeatureDataset
+from clipplus.methods.ape.feature_dataset import FeatureDataset
 from clipplus.methods.ape.fit_record import KEY
 from clipplus.methods.ape.heads import APEHead
 from clipplus.methods.ape.logits import unit
