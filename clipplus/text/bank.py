@@ -59,7 +59,10 @@ def _read_prompts(path: Path) -> dict[str, list[str]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"prompts file {path} cannot be read: {error}") from error
+        raise ValueError(
+            f"prompts file {path} cannot be read ({error}): state another as `prompts` of ClassTextBank, or None to "
+            "use the templates alone"
+        ) from error
     if not isinstance(content, dict) or not all(isinstance(value, list) for value in content.values()):
         raise ValueError(f"prompts file {path} must hold an object like {{'cat': ['a cat', 'a kitten']}}")
     return content

@@ -144,7 +144,10 @@ def write_features_config(config: Path, folder: Path, shots: int, splits: Sequen
     if not config.is_file():
         raise FileNotFoundError(f"config {config} does not exist")
     if not splits:
-        raise ValueError(f"{folder} holds features of neither val nor test: nothing could be searched or tested")
+        raise ValueError(
+            "a config needs features to search and test on, and there are neither val_f.pt and val_l.pt nor test_f.pt "
+            "and test_l.pt: add them, or leave --config out"
+        )
     settings = Config.fromfile(config, import_custom_modules=False)
     files = {
         split: str((folder / f"{split if split in splits else splits[0]}.safetensors").resolve()) for split in _SPLITS

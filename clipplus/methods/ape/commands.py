@@ -45,19 +45,21 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     table = commands.add_parser("table", help="fit configs with several shots and seeds, and write one table")
     table.add_argument("configs", nargs="+", type=Path, metavar="CONFIG", help="few-shot configs, one row each")
-    table.add_argument("--shots", nargs="+", type=int, default=[1, 2, 4, 8, 16], help="pictures per class")
+    table.add_argument("--shots", nargs="+", type=int, default=[1, 2, 4, 8, 16], help="per class (default: 1 2 4 8 16)")
     table.add_argument(
-        "--seeds", nargs="+", type=int, default=[1, 2, 3], help="of the draw of the shots and of the run"
+        "--seeds", nargs="+", type=int, default=[1, 2, 3], help="of the shots and of the run (default: 1 2 3)"
     )
-    table.add_argument("--out", type=Path, default=Path("work_dirs/ape_table"), help="of results and tables")
-    table.add_argument("--work-dir", type=Path, help="of the fits' logs (default: OUT/fits)")
+    table.add_argument(
+        "--out", type=Path, default=Path("work_dirs/ape_table"), help="folder of results (default: work_dirs/ape_table)"
+    )
+    table.add_argument("--work-dir", type=Path, help="folder of the fits' logs (default: OUT/fits)")
     table.add_argument("--redo", action="store_true", help="run finished cells again whose config or start is another")
     table.add_argument("--keep", action="store_true", help="keep the checkpoints of the fits")
     table.add_argument("--print", action="store_true", help="write and print the table so far, run nothing")
     table.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="for all configs")
     table.set_defaults(run=run_table)
     importer = commands.add_parser("import", help="the published code's stored features as files of ours")
-    importer.add_argument("folder", type=Path, help="of one data set: text_weights_cupl_t.pt, keys_16shots.pt, ...")
+    importer.add_argument("folder", type=Path, help="with text_weights_cupl_t.pt, keys_16shots.pt, ...")
     importer.add_argument("--shots", type=int, required=True, help="K of the cache")
     importer.add_argument("--out", type=Path, required=True, help="folder to write to")
     importer.add_argument("--config", type=Path, help="also write this config for the files, into the same folder")
@@ -118,9 +120,11 @@ def run_table(arguments: argparse.Namespace) -> int:
 def run_import(arguments: argparse.Namespace) -> int:
     """Write `texts`, `train-{K}shot`, `val` and `test`, and on demand a config that reads them."""
     official = read_official(arguments.folder, arguments.shots, renormalize=not arguments.keep_bits)
-    written = write_features(official, arguments.out, arguments.shots)
+    config = []
     if arguments.config:
-        written.append(write_features_config(arguments.config, arguments.out, arguments.shots, list(official.splits)))
+        # First, since it may be refused.
+        config = [write_features_config(arguments.config, arguments.out, arguments.shots, list(official.splits))]
+    written = write_features(official, arguments.out, arguments.shots) + config
     sys.stdout.write("\n".join(map(str, written)) + "\n")
     return 0
 
@@ -136,6 +140,7 @@ def run_export(arguments: argparse.Namespace) -> int:
                 raise ValueError(f"--slim is for APE, since {type(head).__name__} compares all channels")
             head.slim()
         save_head(head, content, arguments.out)
+    sys.stdout.write(f"{arguments.out}\n")
     return 0
 
 
@@ -163,6 +168,7 @@ def run_extend(arguments: argparse.Namespace) -> int:
     if arguments.search:
         search_again(head, record, arguments.search)
     save_head(head, content, arguments.out)
+    sys.stdout.write(f"{arguments.out}\n")
     return 0
 
 

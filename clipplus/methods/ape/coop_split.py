@@ -41,7 +41,8 @@ def read_split(file: Path, split: str) -> SplitItems:
         raise ValueError(f"unknown split '{split}'; known: {', '.join(SPLITS)}")
     if not file.is_file():
         raise FileNotFoundError(
-            f"split file {file} does not exist: fetch it from the page of CoOp's data sets (docs/ape.md names them)"
+            f"split file {file} does not exist: see 'The eleven data sets' in docs/ape.md for "
+            "where it comes from, or state its folder as data_root"
         )
     return _read_json(file, split) if file.suffix == ".json" else _read_variants(file)
 

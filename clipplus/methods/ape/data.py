@@ -1,6 +1,7 @@
 """Data sets of few-shot classification: published splits, few shots of any data set, other classes of one."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -156,9 +157,14 @@ class FewShotSubset(_View):
         whole = _built(dataset)
         labels = [label_of(whole, index) for index in range(len(whole))]
         _require_all_classes(labels, whole)
+        if replace_short == "error":
+            _require_enough(labels, whole, num_shots)
         chosen = few_shot_indices(labels, num_shots, seed, nested, replace_short)
-        if part == "holdout":
+        if part == "shots":
+            _warn_of_short_classes(labels, whole, num_shots, replace_short)
+        else:
             chosen = held_out_indices(labels, chosen, holdout, seed)
+            _warn_of_unseen_classes(labels, chosen, whole)
         super().__init__(whole, chosen)
         self.num_shots, self.seed = num_shots, seed
         self.labels = [labels[index] for index in chosen]
@@ -201,6 +207,46 @@ def _require_all_classes(labels: Sequence[int], dataset: Any) -> None:
             f"{len(missing)} of {len(names)} classes of {type(dataset).__name__} have no sample: {shown}; every class "
             "needs a shot"
         )
+
+
+def _short_classes(labels: Sequence[int], dataset: Any, num_shots: int) -> str | None:
+    """What to say about classes of fewer than `num_shots` samples, if there are any."""
+    counts = Counter(labels)
+    short = [f"{_called(dataset, label)} ({n})" for label, n in sorted(counts.items()) if n < num_shots]
+    if not short:
+        return None
+    return f"{len(short)} of {len(counts)} classes have fewer samples than num_shots={num_shots}: {_first(short)}"
+
+
+def _require_enough(labels: Sequence[int], dataset: Any, num_shots: int) -> None:
+    if short := _short_classes(labels, dataset, num_shots):
+        raise ValueError(f"{short}; choose fewer shots, or replace_short='repeat' or 'keep'")
+
+
+def _warn_of_short_classes(labels: Sequence[int], dataset: Any, num_shots: int, replace_short: Short) -> None:
+    if short := _short_classes(labels, dataset, num_shots):
+        done = "are drawn with repetition" if replace_short == "repeat" else "have that many shots only"
+        print_log(f"{short}; they {done} (replace_short='{replace_short}')", logger="current", level=logging.WARNING)
+
+
+def _warn_of_unseen_classes(labels: Sequence[int], held_out: Sequence[int], dataset: Any) -> None:
+    classes = set(labels)
+    unseen = [_called(dataset, label) for label in sorted(classes - {labels[index] for index in held_out})]
+    if unseen:
+        print_log(
+            f"{len(unseen)} of {len(classes)} classes have no sample left to hold out: {_first(unseen)}; what is "
+            "chosen on the held-out ones does not see them",
+            logger="current", level=logging.WARNING,
+        )  # fmt: skip
+
+
+def _called(dataset: Any, label: int) -> str:
+    names = dataset.metainfo.get("classes")
+    return f"{label} '{names[label]}'" if names else str(label)
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:5])
 
 
 @DATASETS.register_module()

@@ -373,5 +373,7 @@ def _require_classes(names: list[str], classes: list[str]) -> None:
     """The bank's names are those of the data, which may spell them otherwise, so that only their number can tell."""
     if not names:
         raise ValueError("neither the training data nor model.text_bank.classes names the classes")
+    if len(names) < 2:
+        raise ValueError(f"train_dataloader's data has one class, '{names[0]}': a classifier needs at least 2")
     if classes and len(names) != len(classes):
         raise ValueError(f"model.text_bank names {len(names)} classes, but the training data has {len(classes)}")

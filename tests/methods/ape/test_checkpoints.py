@@ -183,3 +183,15 @@ def test_published_features_are_fitted_and_tested_without_a_picture(tmp_path: Pa
     line = (tmp_path / "table" / "table.csv").read_text().splitlines()[1].split(",")
     assert line[:5] == ["dtd", "dtd", config.stem, str(SHOTS), "1"]
     assert float(line[5]) > 60
+
+
+def test_a_config_without_features_to_choose_or_test_on_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    write_official(fitted(), tmp_path / "caches", SHOTS)
+    config = ROOT / "configs" / "ape" / "ape_rn50_openai-pre_16shot_dtd.py"
+    arguments = [str(tmp_path / "caches"), "--shots", str(SHOTS), "--out", str(tmp_path / "features")]
+    assert main(["ape", "import", *arguments, "--config", str(config)]) == 2
+    assert "neither val_f.pt and val_l.pt nor test_f.pt and test_l.pt" in capsys.readouterr().err
+    assert not (tmp_path / "features").exists()
+    assert main(["ape", "import", *arguments]) == 0

@@ -45,7 +45,7 @@ def test_broken_files_are_named(tmp_path: Path, content: object, split: str, mes
 
 
 def test_a_missing_file_says_where_it_comes_from(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"split_zhou_X.json does not exist: fetch it"):
+    with pytest.raises(FileNotFoundError, match=r"split_zhou_X.json does not exist: see .*docs/ape.md"):
         read_split(tmp_path / "split_zhou_X.json", "train")
 
 

@@ -1,6 +1,8 @@
 """Data sets of few-shot classification, on the host's data sets and on ours."""
 
 import json
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +96,38 @@ def test_held_out_pictures_are_none_of_the_shots(things: Path) -> None:
     paths = [{part.get_data_info(i)["img_path"] for i in range(len(part))} for part in parts]
     assert len(paths[1]) == 2
     assert not paths[0] & paths[1]
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
+    """Warnings so far."""
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    yield lambda: [record.getMessage() for record in caplog.records if "classes have" in record.getMessage()]
+    logger.removeHandler(caplog.handler)
+
+
+@pytest.mark.parametrize(
+    ("how", "done"), [("repeat", "are drawn with repetition"), ("keep", "have that many shots only")]
+)
+def test_classes_of_fewer_pictures_than_shots_are_named(things: Path, said: Callable, how: str, done: str) -> None:
+    DATASETS.build(subset(coop(things), 4, replace_short=how))
+    assert said() == []
+    DATASETS.build(subset(coop(things), 5, replace_short=how))
+    short = "2 of 2 classes have fewer samples than num_shots=5: 0 'cat' (4), 1 'red panda' (4)"
+    assert said() == [f"{short}; they {done} (replace_short='{how}')"]
+    with pytest.raises(ValueError, match=rf"{re.escape(short)}; choose fewer shots"):
+        DATASETS.build(subset(coop(things), 5, replace_short="error"))
+
+
+def test_a_class_that_nothing_can_be_chosen_on_is_named(tmp_path: Path, said: Callable) -> None:
+    for name, pictures in (("a", 3), ("b", 2)):
+        for number in range(pictures):
+            picture(tmp_path / name / f"{number}.png", number)
+    host = dict(type="CustomDataset", data_root=str(tmp_path))
+    assert len(DATASETS.build(subset(host, part="holdout"))) == 1
+    (warning,) = said()
+    assert warning.startswith("1 of 2 classes have no sample left to hold out: 1 'b';")
 
 
 def test_shots_of_a_hosts_data_set(tmp_path: Path) -> None:

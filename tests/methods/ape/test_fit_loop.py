@@ -196,6 +196,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no bank": ({"model.text_bank": None}, "a fit needs model.text_bank"),
     "no text tower": ({"model.text_bank.type": "ClassTextBank"}, "model.text_bank needs a text tower of its own"),
     "classes": ({"model.text_bank.classes": ["a", "b"]}, "text_bank names 2 classes, but the training data has 7"),
+    "one class": ({"model.text_bank.classes": ["a"]}, "has one class, 'a': a classifier needs at least 2"),
     "width": ({"model.text_bank.width": 20}, "class texts have 20 channels, but keys 32"),
     "broken feature": (
         {"train_dataloader.dataset.dataset.dataset.broken": list(range(140))},
