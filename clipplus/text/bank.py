@@ -60,8 +60,8 @@ def _read_prompts(path: Path) -> dict[str, list[str]]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"prompts file {path} cannot be read ({error}): state another as `prompts` of ClassTextBank, or None to "
-            "use the templates alone"
+            f"prompts file {path} cannot be read ({error}): state another as `prompts` of ClassTextBank, or None and "
+            "add_templates=False to use the templates alone"
         ) from error
     if not isinstance(content, dict) or not all(isinstance(value, list) for value in content.values()):
         raise ValueError(f"prompts file {path} must hold an object like {{'cat': ['a cat', 'a kitten']}}")
