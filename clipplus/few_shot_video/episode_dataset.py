@@ -51,7 +51,7 @@ class EpisodeDataset(Dataset[dict[str, Any]]):
 
     Raises:
         ValueError: no class has videos, more ways than classes, a class with too few videos, class ids with gaps or
-            without a name, an unknown policy; when reading, a clip of another size or without frames.
+            other than the names', an unknown policy; when reading, a clip of another size or without frames.
         RuntimeError: when reading, too many unreadable videos.
     """
 
@@ -89,9 +89,9 @@ class EpisodeDataset(Dataset[dict[str, Any]]):
             self.class_of_video = np.random.Generator(np.random.PCG64(seed)).permutation(self.class_of_video)
         self.videos_of_class = _by_class(self.class_of_video, self._where())
         names = self.classes or [str(number) for number in range(len(self.videos_of_class))]
-        if len(names) < len(self.videos_of_class):
+        if len(names) != len(self.videos_of_class):
             raise ValueError(
-                f"{self._where()} has videos of class {len(self.videos_of_class) - 1}, but only {len(names)} class "
+                f"{self._where()} has videos of {len(self.videos_of_class)} classes, but there are {len(names)} class "
                 "names: check classes_file and the list"
             )
         require_enough(self.videos_of_class, names, self.shape, self._where())

@@ -1,6 +1,7 @@
 """Lists of videos with the classes of their split."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ class FewShotVideoDataset(BaseActionDataset):
 
     Raises:
         FileNotFoundError: no list, or no file of class names.
-        ValueError: an empty list, or a line of another form (names file and line); a class without a name; a file
+        ValueError: an empty list, or a line of another form (names file and line), a video listed twice; a class without a name; a file
             without names for this split.
     """
 
@@ -70,6 +71,7 @@ class FewShotVideoDataset(BaseActionDataset):
         videos = [self._parse(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
         if not videos:
             raise ValueError(f"{path} lists no videos")
+        _require_different(videos, path)
         #: Class ids in the order of the list.
         self.labels = [video["label"] for video in videos]
         return videos
@@ -103,6 +105,14 @@ class FewShotVideoDataset(BaseActionDataset):
         if count == 0:
             raise FileNotFoundError(f"no frames like {folder / pattern.format(self.start_index)}")
         return count
+
+
+def _require_different(videos: Sequence[dict[str, Any]], path: Path) -> None:
+    """A video that is listed twice could be support and query of the same episode."""
+    names = [video.get("filename") or video["frame_dir"] for video in videos]
+    if len(set(names)) < len(names):
+        twice, times = Counter(names).most_common(1)[0]
+        raise ValueError(f"{path} lists '{twice}' {times} times: an episode could ask for what it was shown")
 
 
 def _class_names(path: Path, split: str) -> tuple[str, ...]:
