@@ -85,8 +85,8 @@ def compare_paired(
         mode_b: which of `b`; another mode of the same records may be the other side.
 
     Raises:
-        ValueError: no records, an episode that occurs twice, other episodes, episodes made of other videos or classes, or a mode without
-            predictions; names the first.
+        ValueError: no records, an episode that occurs twice, other episodes, episodes made of other videos or classes,
+            or a mode without predictions; names the first.
     """
     pairs = _matched(a, b)
     right_a = np.array([_right(record, mode_a) for record, _ in pairs])

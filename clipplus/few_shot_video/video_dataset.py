@@ -30,8 +30,8 @@ class FewShotVideoDataset(BaseActionDataset):
 
     Raises:
         FileNotFoundError: no list, or no file of class names.
-        ValueError: an empty list, or a line of another form (names file and line), a video listed twice; a class without a name; a file
-            without names for this split.
+        ValueError: an empty list, a line of another form (names file and line), or a video listed twice; a class
+            without a name; a file without names for this split.
     """
 
     def __init__(
