@@ -62,28 +62,39 @@ val_evaluator = dict(
     sets=dict(shapes_1shot=dict(type='FewShotAccuracy'), shapes_5shot=dict(type='FewShotAccuracy')))
 val_cfg = dict(type='FeatureCacheValLoop')
 
-test_videos = dict(
-    type='FewShotVideoDataset',
-    ann_file='test.txt',
-    data_root=data_root,
-    data_prefix=dict(video='videos'),
-    classes_file=data_root + 'classes.json',
-    test_mode=True,
-    pipeline=middles)
+test_episodes = dict(
+    type='EpisodeDataset',
+    split='test',
+    way=5,
+    num_episodes=10000,
+    dataset=dict(
+        type='FewShotVideoDataset',
+        ann_file='test.txt',
+        data_root=data_root,
+        data_prefix=dict(video='videos'),
+        classes_file=data_root + 'classes.json',
+        test_mode=True,
+        pipeline=middles))
+collate_fn = dict(type='pseudo_collate')
+# All numbers of shots in one pass: every video is encoded once.
 test_dataloader = dict(
     batch_size=64,
     num_workers=0,
     persistent_workers=False,
     collate_fn=dict(type='pseudo_collate'),
     sets=dict(
-        shapes_1shot=dict(
-            collate_fn=dict(type='pseudo_collate'),
-            dataset=dict(
-                type='EpisodeDataset', split='test', way=5, shots=1, num_episodes=10000, dataset=test_videos)),
-        shapes_5shot=dict(
-            collate_fn=dict(type='pseudo_collate'),
-            dataset=dict(
-                type='EpisodeDataset', split='test', way=5, shots=5, num_episodes=10000, dataset=test_videos))))
+        shapes_1shot=dict(collate_fn=collate_fn, dataset=dict(test_episodes, shots=1)),
+        shapes_2shot=dict(collate_fn=collate_fn, dataset=dict(test_episodes, shots=2)),
+        shapes_3shot=dict(collate_fn=collate_fn, dataset=dict(test_episodes, shots=3)),
+        shapes_4shot=dict(collate_fn=collate_fn, dataset=dict(test_episodes, shots=4)),
+        shapes_5shot=dict(collate_fn=collate_fn, dataset=dict(test_episodes, shots=5))))
 test_evaluator = dict(
-    sets=dict(shapes_1shot=dict(type='FewShotAccuracy'), shapes_5shot=dict(type='FewShotAccuracy')))
+    sets=dict(
+        shapes_1shot=dict(type='FewShotAccuracy'),
+        shapes_2shot=dict(type='FewShotAccuracy'),
+        shapes_3shot=dict(type='FewShotAccuracy'),
+        shapes_4shot=dict(type='FewShotAccuracy'),
+        shapes_5shot=dict(type='FewShotAccuracy')))
 test_cfg = dict(type='FeatureCacheTestLoop')
+# Not options: what was set here would no longer reach the sets.
+del test_episodes, collate_fn
