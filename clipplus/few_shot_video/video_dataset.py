@@ -29,7 +29,7 @@ class FewShotVideoDataset(BaseActionDataset):
         **kwargs: likewise.
 
     Raises:
-        FileNotFoundError: no list, or no file of class names.
+        FileNotFoundError: no list, no file of class names, or no folder of videos.
         ValueError: an empty list, a line of another form (names file and line), or a video listed twice; a class
             without a name; a file without names for this split.
     """
@@ -67,6 +67,7 @@ class FewShotVideoDataset(BaseActionDataset):
         path = Path(self.ann_file)
         if not path.is_file():
             raise FileNotFoundError(f"list of videos {path} does not exist: check ann_file and data_root")
+        self._require_folder()
         lines = path.read_text(encoding="utf-8").splitlines()
         videos = [self._parse(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
         if not videos:
@@ -75,6 +76,15 @@ class FewShotVideoDataset(BaseActionDataset):
         #: Class ids in the order of the list.
         self.labels = [video["label"] for video in videos]
         return videos
+
+    def _require_folder(self) -> None:
+        folder = Path(self.data_prefix.get("video", ""))
+        # Elsewhere than on a disk only reading tells.
+        if "://" not in str(self.data_prefix.get("video", "")) and not folder.is_dir():
+            raise FileNotFoundError(
+                f"folder of videos {folder} does not exist: check data_root and data_prefix; docs/few_shot_data.md "
+                "says where the videos of each benchmark go"
+            )
 
     def _parse(self, line: str, path: Path, number: int) -> dict[str, Any]:
         name, _, label = line.strip().rpartition(" ")

@@ -33,9 +33,9 @@ def write_list(folder: Path, text: str) -> Path:
 
 def test_paths_may_hold_blanks_and_miss_their_extension(tmp_path: Path) -> None:
     path = write_list(tmp_path, "my videos/a b.mp4 0\n78687 1\n")
-    data = build(path, data_prefix=dict(video="root"), suffix=".webm")
+    data = build(path, data_prefix=dict(video=str(tmp_path)), suffix=".webm")
     infos = [data.get_data_info(i) for i in range(2)]
-    assert [info["filename"] for info in infos] == ["root/my videos/a b.mp4", "root/78687.webm"]
+    assert [info["filename"] for info in infos] == [f"{tmp_path}/my videos/a b.mp4", f"{tmp_path}/78687.webm"]
     assert [info["label"] for info in infos] == [0, 1]
 
 
