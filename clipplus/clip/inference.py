@@ -144,7 +144,7 @@ def load(
             f"load('{source}', pretrained=TAG)"
         )
     tower: dict[str, Any] = dict(model=str(source), pretrained=pretrained, quick_gelu=quick_gelu)
-    return Embedder(_build(tower, tower, _tag_statistics(str(source), pretrained), needs_bias=False), device)
+    return Embedder(_build(tower, tower, tag_statistics(str(source), pretrained), needs_bias=False), device)
 
 
 def _build(image: dict[str, Any], text: dict[str, Any], statistics: dict[str, Any], needs_bias: bool) -> CLIPModel:
@@ -160,7 +160,7 @@ def _build(image: dict[str, Any], text: dict[str, Any], statistics: dict[str, An
     return model
 
 
-def _tag_statistics(name: str, tag: str) -> dict[str, list[float]]:
+def tag_statistics(name: str, tag: str) -> dict[str, list[float]]:
     """Pixel mean and std that open_clip lists for a weight tag, on 0..255; nothing for those of CLIP itself."""
     listed = open_clip.get_pretrained_cfg(name, tag) or {}
     return {key: [255 * value for value in listed[key]] for key in ("mean", "std") if listed.get(key)}
@@ -185,8 +185,8 @@ def _from_checkpoint(path: Path) -> CLIPModel:
     statistics = {key: [float(value) for value in preprocessor[key]] for key in ("mean", "std") if key in preprocessor}
     weights = content["state_dict"]
     model = _build(
-        _tower_options(path, described, "image_tower", "CLIPImageTower"),
-        _tower_options(path, described, "text_tower", "CLIPTextTower"),
+        tower_options(path, described, "image_tower", "CLIPImageTower"),
+        tower_options(path, described, "text_tower", "CLIPTextTower"),
         statistics,
         needs_bias="logit_bias" in weights,
     )
@@ -194,7 +194,7 @@ def _from_checkpoint(path: Path) -> CLIPModel:
     return model
 
 
-def _tower_options(path: Path, described: dict[str, Any], part: str, expected: str) -> dict[str, Any]:
+def tower_options(path: Path, described: dict[str, Any], part: str, expected: str) -> dict[str, Any]:
     """Options of a tower as a checkpoint states them.
 
     Raises:
@@ -205,17 +205,17 @@ def _tower_options(path: Path, described: dict[str, Any], part: str, expected: s
         kind = tower.get("type") if isinstance(tower, dict) else tower
         raise ValueError(f"{path} is refused: its {part} is described as {kind!r:.60}, expected '{expected}'")
     options = {key: tower[key] for key in _TOWER_OPTIONS if tower.get(key) is not None}
-    _refuse_fetching(options.get("model"), path, part)
+    refuse_fetching(options.get("model"), path, part)
     return options
 
 
-def _refuse_fetching(model: Any, path: Path, part: str) -> None:
+def refuse_fetching(model: Any, path: Path, part: str) -> None:
     """A file must not decide what is downloaded: no hub address, and no weights besides its own."""
     if isinstance(model, dict):
         for key, value in model.items():
             if key in ("timm_model_pretrained", "hf_model_pretrained") and value:
                 raise ValueError(f"{path} is refused: its {part} says {key}={value!r}, which would fetch weights")
-            _refuse_fetching(value, path, part)
+            refuse_fetching(value, path, part)
     elif isinstance(model, str) and ":" in model:
         raise ValueError(
             f"{path} is refused: its {part} names the model '{model}', which would be fetched from elsewhere"

@@ -8,14 +8,15 @@ from mmengine.fileio import get
 from mmengine.registry import TRANSFORMS
 
 from clipplus.few_shot_video.clip_reading import VideoFile
-from clipplus.few_shot_video.frame_cache import FrameCache
+from clipplus.few_shot_video.frame_cache import CachedVideo, FrameCache
 
 
 @TRANSFORMS.register_module()
 class ClipInit(BaseTransform):
     """Opens the video `filename`; mmaction2's `SampleFrames` and `ClipDecode` follow.
 
-    Adds `video_reader`, `total_frames` (exact, also where the header has no count) and `avg_fps`, as `DecordInit` does.
+    Adds `video_reader`, `total_frames` (exact, also where the header has no count) and `avg_fps`, as `DecordInit` does; with
+    a frame cache also `scale_factor`, (width, height), by how much its frames were resized.
 
     Args:
         frame_cache: config of a `FrameCache`: the whole video is decoded and resized once, later frames are read from
@@ -42,6 +43,9 @@ class ClipInit(BaseTransform):
         results["video_reader"] = reader
         results["total_frames"] = len(reader)
         results["avg_fps"] = reader.avg_fps
+        if isinstance(reader, CachedVideo):
+            # mmaction2's `Resize` multiplies it by its own.
+            results["scale_factor"] = np.array(reader.scale, dtype=np.float32)
         return results
 
     def __repr__(self) -> str:

@@ -51,7 +51,7 @@ class EpisodeDataset(Dataset[dict[str, Any]]):
 
     Raises:
         ValueError: no class has videos, more ways than classes, a class with too few videos, class ids with gaps or
-            without a name, an unknown policy; when reading, a clip of another size or without frames.
+            other than the names', an unknown policy; when reading, a clip of another size or without frames.
         RuntimeError: when reading, too many unreadable videos.
     """
 
@@ -89,9 +89,9 @@ class EpisodeDataset(Dataset[dict[str, Any]]):
             self.class_of_video = np.random.Generator(np.random.PCG64(seed)).permutation(self.class_of_video)
         self.videos_of_class = _by_class(self.class_of_video, self._where())
         names = self.classes or [str(number) for number in range(len(self.videos_of_class))]
-        if len(names) < len(self.videos_of_class):
+        if len(names) != len(self.videos_of_class):
             raise ValueError(
-                f"{self._where()} has videos of class {len(self.videos_of_class) - 1}, but only {len(names)} class "
+                f"{self._where()} has videos of {len(self.videos_of_class)} classes, but there are {len(names)} class "
                 "names: check classes_file and the list"
             )
         require_enough(self.videos_of_class, names, self.shape, self._where())
@@ -199,10 +199,10 @@ class EpisodeDataset(Dataset[dict[str, Any]]):
         else:
             seed_all(key.seed, "sample", key.epoch, key.index, video)
         try:
-            return _frames(self.dataset[video])
+            return frames_of(self.dataset[video])
         # decord's own errors are bare `Exception`s of a class that only decord knows.
         except Exception as error:
-            if not _is_unreadable(error):
+            if not is_unreadable(error):
                 raise
             if self.on_bad_video == "raise":
                 raise ValueError(
@@ -296,8 +296,12 @@ def _by_class(classes: np.ndarray, where: str) -> list[np.ndarray]:
     return np.split(order, np.cumsum(counts)[:-1])
 
 
-def _frames(packed: Any) -> Tensor:
-    """The clip of a packed sample."""
+def frames_of(packed: Any) -> Tensor:
+    """The clip (T, 3, H, W) of a packed sample.
+
+    Raises:
+        TypeError: it is something else; says how a pipeline ends.
+    """
     clip = packed.get("inputs") if isinstance(packed, dict) else None
     if not isinstance(clip, Tensor) or clip.ndim != 4 or clip.shape[1] != 3 or len(clip) == 0:
         found = tuple(clip.shape) if isinstance(clip, Tensor) else type(clip).__name__
@@ -308,7 +312,8 @@ def _frames(packed: Any) -> Tensor:
     return clip
 
 
-def _is_unreadable(error: Exception) -> bool:
+def is_unreadable(error: Exception) -> bool:
+    """Whether an error tells of a bad video, not of a bad program."""
     return isinstance(error, BAD_SAMPLE_ERRORS) or type(error).__name__ == "DECORDError"
 
 

@@ -65,13 +65,17 @@ class FrameCache:
 
     def _write(self, path: Path, video: VideoFile) -> None:
         # One at a time: a long video's frames at full size would not fit into memory.
-        stored = [self._encode(frame) for frame in video.each_frame()]
+        stored = []
+        for frame in video.each_frame():
+            filmed = frame.shape
+            stored.append(self._encode(frame))
         rate = video.avg_fps
         video.close()
         ends = np.cumsum([len(part) for part in stored])
         content = {"ends": torch.from_numpy(ends), "bytes": torch.from_numpy(np.concatenate(stored))}
         width, height = self.size
         metadata = {"fps": repr(rate), "height": str(height), "width": str(width), "raw": str(int(self.quality == 0))}
+        metadata |= {"filmed_height": str(filmed[0]), "filmed_width": str(filmed[1])}
         with written_aside(path) as partial:
             save_file(content, partial, metadata=metadata)
 
@@ -94,6 +98,10 @@ class CachedVideo:
         self._shape = (int(metadata["height"]), int(metadata["width"]), 3)
         self._raw = metadata["raw"] == "1"
         self.avg_fps = float(metadata["fps"])
+        # Files of earlier versions do not say it.
+        filmed = (int(metadata.get("filmed_width", 0)), int(metadata.get("filmed_height", 0)))
+        #: By how much (width, height) frames were scaled.
+        self.scale = (self._shape[1] / filmed[0], self._shape[0] / filmed[1]) if all(filmed) else (1.0, 1.0)
 
     @classmethod
     def read(cls, path: Path) -> "CachedVideo | None":

@@ -31,6 +31,9 @@ class FrameMatcher(nn.Module, ABC):
         ValueError: negative `eps`, unknown `similarity` or `shots`.
     """
 
+    #: Whether pairs of frames follow each other in time.
+    ordered = False
+
     def __init__(
         self, eps: float = 0.01, similarity: Similarity = "eps_product", shots: Shots = "prototype_mean"
     ) -> None:
@@ -60,15 +63,24 @@ class FrameMatcher(nn.Module, ABC):
         Raises:
             ValueError: shapes that do not fit; names them.
         """
+        clips_EQS = self.clip_distance(self.between_frames(query, support, support_label))
+        if self.shots == "prototype_mean":
+            return clips_EQS
+        with torch.autocast(query.device.type, enabled=False):
+            return mean_over_shots(clips_EQS, Ways.of(support_label), dim=2)
+
+    def between_frames(self, query: Tensor, support: Tensor, support_label: Tensor) -> Tensor:
+        """Distances between frames: (E, Q, W, T, U) to prototypes, or (E, Q, S, T, U) where `shots='distance_mean'`.
+
+        Arguments and errors as `forward`.
+        """
         ways = Ways.of(support_label)
         require_clips(query, support, support_label)
         with torch.autocast(query.device.type, enabled=False):
             support = at_least_float32(support)
             if self.shots == "prototype_mean":
                 support = mean_over_shots(support, ways, dim=support.dim() - 3)
-            dist_EQSTU = frame_distances(query, support, self.eps, self.similarity)
-            clips_EQS = self.clip_distance(dist_EQSTU)
-            return clips_EQS if self.shots == "prototype_mean" else mean_over_shots(clips_EQS, ways, dim=2)
+            return frame_distances(query, support, self.eps, self.similarity)
 
 
 def require_clips(query: Tensor, support: Tensor, support_label: Tensor) -> None:

@@ -155,6 +155,8 @@ class OTAMMatcher(FrameMatcher):
         ValueError: `smoothing` not above 0, negative `eps`, unknown `shots`.
     """
 
+    ordered = True
+
     def __init__(
         self, smoothing: float = 0.5, eps: float = 0.01, bidirectional: bool = True, shots: Shots = "prototype_mean"
     ) -> None:

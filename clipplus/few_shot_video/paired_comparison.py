@@ -4,6 +4,7 @@ Shape letters of this file: N episodes.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,8 +85,8 @@ def compare_paired(
         mode_b: which of `b`; another mode of the same records may be the other side.
 
     Raises:
-        ValueError: no records, other episodes, episodes made of other videos or classes, or a mode without
-            predictions; names the first.
+        ValueError: no records, an episode that occurs twice, other episodes, episodes made of other videos or classes,
+            or a mode without predictions; names the first.
     """
     pairs = _matched(a, b)
     right_a = np.array([_right(record, mode_a) for record, _ in pairs])
@@ -117,7 +118,7 @@ def _matched(
     a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]]
 ) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     """Records of the same episode, by ascending id."""
-    by_id_a, by_id_b = ({int(record["sample_id"]): record for record in records} for records in (a, b))
+    by_id_a, by_id_b = (_by_id(records) for records in (a, b))
     if not by_id_a or not by_id_b:
         raise ValueError(f"nothing to compare: {len(by_id_a)} and {len(by_id_b)} episodes")
     alone = sorted(by_id_a.keys() ^ by_id_b.keys())
@@ -137,6 +138,14 @@ def _matched(
                 f"{record_b[other]}; evaluate both with the same list, way, shots, queries and seed"
             )
     return pairs
+
+
+def _by_id(records: Sequence[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
+    by_id = {int(record["sample_id"]): record for record in records}
+    if len(by_id) < len(records):
+        twice = Counter(int(record["sample_id"]) for record in records).most_common(1)[0][0]
+        raise ValueError(f"episode {twice} occurs more than once in a result")
+    return by_id
 
 
 def _predicted(record: Mapping[str, Any], mode: str) -> list[int]:

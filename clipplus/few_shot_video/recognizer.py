@@ -104,7 +104,7 @@ class FewShotRecognizer(BaseModel):
         query, support = self.extract_feat(inputs, data_samples)
         self.rows_behind_loss = (query.detach().flatten(1), support.detach().flatten(1))
         query, support = self._refined(query, support, data_samples)
-        texts = self._texts_for(self.cls_head, data_samples)
+        texts = self._texts_for(self.cls_head, data_samples, query.shape[-1])
         head: Any = self.cls_head
         terms: dict[str, Tensor] = head.loss(query, support, data_samples, **texts)
         return terms
@@ -118,7 +118,7 @@ class FewShotRecognizer(BaseModel):
     ) -> list[EpisodeDataSample]:
         """Predictions from the backbone's features, (E, Q, T, D) and (E, S, T, D), wherever they come from."""
         query, support = self._refined(query, support, data_samples)
-        texts = self._texts_for(self.cls_head, data_samples)
+        texts = self._texts_for(self.cls_head, data_samples, query.shape[-1])
         head: Any = self.cls_head
         found: list[EpisodeDataSample] = head.predict(query, support, data_samples, **texts)
         return found
@@ -162,9 +162,17 @@ class FewShotRecognizer(BaseModel):
         self._texts[key] = self._texts[key].to(device)
         return self._texts[key]
 
-    def _texts_for(self, part: nn.Module, data_samples: Sequence[EpisodeDataSample]) -> dict[str, Tensor]:
-        """What a head or a neck is given besides features."""
-        return {"class_text": self.class_text(data_samples[0].get("classes"))} if _needs_text(part) else {}
+    def _texts_for(self, part: nn.Module, data_samples: Sequence[EpisodeDataSample], width: int) -> dict[str, Tensor]:
+        """What a head or a neck is given besides features of this width."""
+        if not _needs_text(part):
+            return {}
+        text = self.class_text(data_samples[0].get("classes"))
+        if text.shape[1] != width:
+            raise ValueError(
+                f"class texts have {text.shape[1]} channels, but {type(part).__name__} gets features of {width}: "
+                "model.text.tower and model.backbone must be the two towers of one model"
+            )
+        return {"class_text": text}
 
     def _refined(
         self, query: Tensor, support: Tensor, data_samples: Sequence[EpisodeDataSample]
@@ -172,7 +180,7 @@ class FewShotRecognizer(BaseModel):
         if self.neck is None:
             return query, support
         refined: tuple[Tensor, Tensor] = self.neck(
-            query, support, data_samples, **self._texts_for(self.neck, data_samples)
+            query, support, data_samples, **self._texts_for(self.neck, data_samples, query.shape[-1])
         )
         return refined
 

@@ -1,6 +1,7 @@
 """Lists of videos with the classes of their split."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ class FewShotVideoDataset(BaseActionDataset):
         **kwargs: likewise.
 
     Raises:
-        FileNotFoundError: no list, or no file of class names.
-        ValueError: an empty list, or a line of another form (names file and line); a class without a name; a file
-            without names for this split.
+        FileNotFoundError: no list, no file of class names, or no folder of videos.
+        ValueError: an empty list, a line of another form (names file and line), or a video listed twice; a class
+            without a name; a file without names for this split.
     """
 
     def __init__(
@@ -66,13 +67,24 @@ class FewShotVideoDataset(BaseActionDataset):
         path = Path(self.ann_file)
         if not path.is_file():
             raise FileNotFoundError(f"list of videos {path} does not exist: check ann_file and data_root")
+        self._require_folder()
         lines = path.read_text(encoding="utf-8").splitlines()
         videos = [self._parse(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
         if not videos:
             raise ValueError(f"{path} lists no videos")
+        _require_different(videos, path)
         #: Class ids in the order of the list.
         self.labels = [video["label"] for video in videos]
         return videos
+
+    def _require_folder(self) -> None:
+        folder = Path(self.data_prefix.get("video", ""))
+        # Elsewhere than on a disk only reading tells.
+        if "://" not in str(self.data_prefix.get("video", "")) and not folder.is_dir():
+            raise FileNotFoundError(
+                f"folder of videos {folder} does not exist: check data_root and data_prefix; docs/few_shot_data.md "
+                "says where the videos of each benchmark go"
+            )
 
     def _parse(self, line: str, path: Path, number: int) -> dict[str, Any]:
         name, _, label = line.strip().rpartition(" ")
@@ -103,6 +115,14 @@ class FewShotVideoDataset(BaseActionDataset):
         if count == 0:
             raise FileNotFoundError(f"no frames like {folder / pattern.format(self.start_index)}")
         return count
+
+
+def _require_different(videos: Sequence[dict[str, Any]], path: Path) -> None:
+    """A video that is listed twice could be support and query of the same episode."""
+    names = [video.get("filename") or video["frame_dir"] for video in videos]
+    if len(set(names)) < len(names):
+        twice, times = Counter(names).most_common(1)[0]
+        raise ValueError(f"{path} lists '{twice}' {times} times: an episode could ask for what it was shown")
 
 
 def _class_names(path: Path, split: str) -> tuple[str, ...]:

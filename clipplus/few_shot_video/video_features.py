@@ -131,15 +131,20 @@ class VideoFeatures:
         read: list[int] = []
         plain, with_text = [], []
         batches = iter(loader)
-        for _ in tqdm(range(len(loader)), "frame features", disable=len(loader) < _LONG or not is_main_process()):
-            clips = [(video, clip) for video, clip in next_batch(batches) if clip is not None]
-            if not clips:
-                continue
-            read += [video for video, _ in clips]
-            pixels = episodes.same_size([clip for _, clip in clips], [video for video, _ in clips])
-            features, texted = self._encode_batch(episodes, torch.stack(pixels), [video for video, _ in clips])
-            plain.append(features)
-            with_text += [] if texted is None else [texted]
+        try:
+            for _ in tqdm(range(len(loader)), "frame features", disable=len(loader) < _LONG or not is_main_process()):
+                clips = [(video, clip) for video, clip in next_batch(batches) if clip is not None]
+                if not clips:
+                    continue
+                read += [video for video, _ in clips]
+                pixels = episodes.same_size([clip for _, clip in clips], [video for video, _ in clips])
+                features, texted = self._encode_batch(episodes, torch.stack(pixels), [video for video, _ in clips])
+                plain.append(features)
+                with_text += [] if texted is None else [texted]
+        finally:
+            # Workers ignore SIGTERM (`quiet_worker`): after an error they would keep the process alive.
+            if hasattr(batches, "_shutdown_workers"):
+                batches._shutdown_workers()
         return dict(
             videos=read,
             unreadable=sorted(set(videos) - set(read)),

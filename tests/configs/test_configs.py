@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(path for path in (ROOT / "configs").glob("*/*.py") if path.parent.name != "_base_")
 METAFILES = sorted((ROOT / "configs").glob("*/metafile.yml"))
 # {method}_{tower}[_{start}-pre][_{gpus}xb{batch}[-options]-{schedule}]_{data}[-size].py, words joined by dashes.
-# Few-shot methods have their shots in the place of batch and schedule.
+# Few-shot methods have their shots in the place of batch and schedule, tests of episodes their ways.
 NAME = re.compile(
     r"[a-z0-9-]+_[a-z0-9-]+(_[a-z0-9-]+-pre)?"
-    r"_(\d+xb\d+(-[a-z0-9-]+)*-\d+(e|k|iters)|(zeroshot|probe|\d+shot)[a-z-]*)_[a-z0-9-]+"
+    r"_(\d+xb\d+(-[a-z0-9-]+)*-\d+(e|k|iters)|(zeroshot|probe|\d+shot|\d+way)[a-z-]*)_[a-z0-9-]+"
 )
 
 
@@ -39,11 +39,21 @@ def test_name_follows_the_scheme_and_states_batch_and_shots(path: Path) -> None:
     config = Config.fromfile(path)
     batch = re.search(r"_(\d+)xb(\d+)-", path.stem)
     epochs = re.search(r"-(\d+)e_", path.stem)
+    updates = re.search(r"-(\d+)iters_", path.stem)
+    accumulated = re.search(r"-accum(\d+)-", path.stem)
     shots = re.search(r"_(\d+)shot", path.stem)
+    episodes = re.search(r"-(\d+)w(\d+)s-", path.stem)
     if batch:
         assert config.train_dataloader.batch_size == int(batch[2])
     if epochs:
         assert config.train_cfg.max_epochs == int(epochs[1])
+    if updates:
+        assert config.train_cfg.max_iters == int(updates[1])
+    if episodes:
+        trained = config.train_dataloader.dataset.dataset
+        assert (trained.way, trained.shots) == (int(episodes[1]), int(episodes[2]))
+    if batch:
+        assert config.optim_wrapper.get("accumulative_counts", 1) == (int(accumulated[1]) if accumulated else 1)
     assert shots_of(config.get("train_dataloader")) == ({int(shots[1])} if shots else set())
     # What is held out is held out of the same draw.
     assert shots_of(config.get("val_dataloader")) <= shots_of(config.get("train_dataloader"))

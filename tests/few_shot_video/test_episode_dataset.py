@@ -197,10 +197,11 @@ def test_bad_options_are_refused(options: dict, message: str) -> None:
         episodes(**options)
 
 
-def test_class_ids_without_a_name_are_named() -> None:
-    message = "Videos 'train' has videos of class 3, but only 2 class names"
+@pytest.mark.parametrize("number", [2, 5])
+def test_classes_and_names_of_different_number_are_refused(number: int) -> None:
+    message = f"Videos 'train' has videos of 4 classes, but there are {number} class names"
     with pytest.raises(ValueError, match=message):
-        episodes(Videos(names=("run", "walk")))
+        episodes(Videos(names=("run", "walk", "jump", "sit", "stand")[:number]))
 
 
 def test_class_ids_with_gaps_are_refused() -> None:

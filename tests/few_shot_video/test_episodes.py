@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmengine.dataset import DefaultSampler
 
 from clipplus.data import EpochOrder, GlobalBatches
 from clipplus.few_shot_video import Episode, EpisodeKey, EpisodeShape, draw_episode
@@ -156,3 +157,25 @@ def test_ranks_see_disjoint_episodes_whose_union_is_the_list_of_one_rank(ranks: 
 def test_a_run_that_goes_on_at_an_update_sees_what_it_would_have_seen() -> None:
     whole = batches_of(0, 2, 100, 6)
     assert batches_of(0, 2, 100, 6, start=5) == whole[5:]
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4, 8])
+def test_ranks_of_an_evaluation_share_ten_thousand_episodes(ranks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left over is made up for by episodes from the beginning, which the metric counts once, by their id."""
+    shares = []
+    for rank in range(ranks):
+        monkeypatch.setattr("mmengine.dataset.sampler.get_dist_info", lambda rank=rank: (rank, ranks))
+        shares.append(list(DefaultSampler(range(10_000), shuffle=False)))
+    padding = -10_000 % ranks
+    assert {len(share) for share in shares} == {(10_000 + padding) // ranks}
+    together = [number for group in zip(*shares, strict=True) for number in group]
+    assert together == [*range(10_000), *range(padding)]
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4, 8])
+def test_ranks_share_ten_thousand_episodes_that_they_do_not_divide(ranks: int) -> None:
+    parts = [batches_of(rank, ranks, 10_000, 24 // ranks) for rank in range(ranks)]
+    together = [[place for share in shares for place in share] for shares in zip(*parts, strict=True)]
+    assert together == batches_of(0, 1, 10_000, 24)
+    epoch = [place for part in parts for batch in part[: 10_000 // 24] for place in batch]
+    assert len(set(epoch)) == len(epoch) == 10_000 // 24 * 24

@@ -1,6 +1,7 @@
 """Episodes from features of videos: the results of encoding every episode, with far fewer encodings."""
 
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from mmengine.registry import DATASETS, MODELS
 from mmengine.runner import Runner
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 import clipplus.few_shot_video
 from clipplus.few_shot_video import ShapesVideoDataset
@@ -17,6 +19,8 @@ from clipplus.few_shot_video.video_writing import write_video
 
 Configure = Callable[..., dict[str, Any]]
 SETS = dict(one_shot=dict(shots=1), two_shot=dict(shots=2))
+# Episodes that do not show all of the 56 videos.
+FEW = 5
 
 
 @MODELS.register_module(force=True)
@@ -112,12 +116,18 @@ def test_unreadable_videos_are_passed_over_alike(
         info = shapes.get_data_info(index)
         write_video(tmp_path / f"{index}.mp4", info["array"], 12)
         lines.append(f"{index}.mp4 {info['label']}\n")
-    for index in (0, 15, 30):
-        (tmp_path / f"{index}.mp4").write_bytes(b"")
     (tmp_path / "test.txt").write_text("".join(lines))
+    asked = DATASETS.build(episodes_config("test", test_mode=True, num_episodes=FEW, shots=2))
+    drawn = sorted({video for index in range(FEW) for video in asked.draw(index).videos})
+    shown = [drawn[0], next(video for video in drawn if video % 14 != drawn[0] % 14)]
+    # Of another class, so that it does not stand in for them either.
+    taken = {video % 14 for video in shown}
+    hidden = next(video for video in range(56) if video not in drawn and video % 14 not in taken)
+    for index in (*shown, hidden):
+        (tmp_path / f"{index}.mp4").write_bytes(b"")
 
     def sets(name: str) -> dict[str, dict]:
-        config = episodes_config("test", test_mode=True, num_episodes=12, shots=2)
+        config = episodes_config("test", test_mode=True, num_episodes=FEW, shots=2)
         pipeline = [dict(type="ClipInit"), config["dataset"]["pipeline"][0], dict(type="ClipDecode")]
         config["dataset"] = dict(
             type="FewShotVideoDataset", ann_file=str(tmp_path / "test.txt"), data_prefix=dict(video=str(tmp_path)),
@@ -126,12 +136,20 @@ def test_unreadable_videos_are_passed_over_alike(
         options = dict(on_bad_video="skip", skipped_list=str(tmp_path / f"{name}.jsonl"), max_bad_fraction=0.1)
         return {"real": config | options}
 
-    cached = evaluate("FeatureCacheTestLoop", sets("cached"))
+    def listed(name: str) -> set[str]:
+        found = [json.loads(line)["video"] for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()]
+        assert len(set(found)) == len(found)
+        return {Path(video).stem for video in found}
+
     direct = evaluate("MultiDatasetTestLoop", sets("direct"))
-    assert_equal_results(cached, direct)
-    listed = [sorted((tmp_path / f"{name}.jsonl").read_text().splitlines()) for name in ("cached", "direct")]
-    assert listed[0] == listed[1]
-    assert 1 <= len(listed[0]) <= 3
+    loops = dict(cached="FeatureCacheTestLoop", stored=stored_in(tmp_path / "f"), again=stored_in(tmp_path / "f"))
+    for name, loop in loops.items():
+        assert_equal_results(evaluate(loop, sets(name)), direct)
+    assert listed("direct") == listed("cached") == listed("again") == set(map(str, shown))
+    # What is stored is of all videos, and so is the list then.
+    assert listed("stored") == set(map(str, (*shown, hidden)))
+    with pytest.raises(ValueError, match=r"video '.*\d+\.mp4' cannot be read: .*set on_bad_video='skip'"):
+        evaluate(loops["again"], {"real": sets("again")["real"] | dict(on_bad_video="raise", skipped_list=None)})
 
 
 def test_other_data_sets_and_models_are_refused(
@@ -141,6 +159,56 @@ def test_other_data_sets_and_models_are_refused(
     with pytest.raises(TypeError, match=r"needs an EpisodeDataset in test_dataloader.sets.plain, got ShapesVideoData"):
         evaluate("FeatureCacheTestLoop", plain)
     assert clipplus.few_shot_video.FeatureCacheValLoop.mode == "val"
+
+
+@DATASETS.register_module(force=True)
+class ReadyClips(Dataset[dict[str, Any]]):
+    """60 clips of two frames in memory."""
+
+    def __init__(self) -> None:
+        self.labels = [video % 6 for video in range(60)]
+        self.clips = torch.randint(0, 256, (60, 2, 3, 8, 8), generator=torch.Generator().manual_seed(0)).byte()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        return {"label": self.labels[index], "key": str(index)}
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"inputs": self.clips[index]}
+
+
+@MODELS.register_module(force=True)
+class Projects(nn.Module):
+    """A tower of one layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(192, 16)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layer(images.flatten(1))
+
+
+def assert_equally_recognised(evaluate: Callable[..., tuple[Any, ...]], episodes: int) -> None:
+    data = dict(type="EpisodeDataset", dataset=dict(type="ReadyClips"), split="test", num_episodes=episodes)
+    backbone = dict(type="Projects")
+    cached = evaluate("FeatureCacheTestLoop", {"ready": data}, batch_size=64, backbone=backbone)
+    direct = evaluate("MultiDatasetTestLoop", {"ready": data}, batch_size=1, backbone=backbone)
+    assert_equal_results(cached, direct)
+    assert cached[0]["ready/episodes"] == episodes
+
+
+def test_batches_of_episodes_from_features_are_those_of_encoding_each(evaluate: Callable[..., tuple[Any, ...]]) -> None:
+    assert_equally_recognised(evaluate, 300)
+
+
+@pytest.mark.slow
+def test_ten_thousand_episodes_from_features_are_those_of_encoding_each(
+    evaluate: Callable[..., tuple[Any, ...]],
+) -> None:
+    assert_equally_recognised(evaluate, 10_000)
 
 
 # ------------------------------------------------------------------------------------------------- features on the disk

@@ -132,3 +132,42 @@ def test_jitter_is_the_same_for_all_frames_and_follows_from_its_generator() -> N
     assert torch.equal(found, clip_pixels.jitter(clip, random.Random(1), **options))
     assert not torch.equal(found, clip_pixels.jitter(clip, random.Random(2), **options))
     assert 0 <= float(found.min()) <= float(found.max()) <= 1
+
+
+@pytest.mark.parametrize("sample", ["SampleFrames", "StrideSampleFrames"])
+@pytest.mark.parametrize("test_mode", [False, True])
+@pytest.mark.parametrize("total", [1, 3, 8])
+def test_videos_shorter_than_a_clip_repeat_frames(sample: str, test_mode: bool, total: int) -> None:
+    options = dict(num_frames=8) if sample == "StrideSampleFrames" else dict(clip_len=1, num_clips=8)
+    transform = TRANSFORMS.build(dict(type=sample, test_mode=test_mode, **options))
+    frames = transform(dict(total_frames=total, avg_fps=12.0, start_index=0))["frame_inds"]
+    assert len(frames) == 8
+    assert 0 <= frames.min() <= frames.max() < total
+
+
+def test_strided_training_clips_begin_anywhere_in_the_room_there_is() -> None:
+    """300 frames of 30 per second: 700 are wanted and 296 fit, which leaves room for 0..5."""
+    transform = TRANSFORMS.build(dict(type="StrideSampleFrames"))
+    np.random.seed(0)
+    starts = {int(transform(dict(total_frames=300, avg_fps=30.0, start_index=0))["frame_inds"][0]) for _ in range(300)}
+    assert starts == {0, 1, 2, 3, 4}
+
+
+def test_jitter_draws_its_factors_from_the_recipes_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[str, list[float]] = {name: [] for name in ("brightness", "contrast", "saturation", "hue")}
+    grays: list[int] = []
+
+    def noting(factors: list[float]) -> Any:
+        return lambda clip, factor: factors.append(factor) or clip
+
+    for name, factors in drawn.items():
+        monkeypatch.setattr(clip_pixels, name, noting(factors))
+    monkeypatch.setattr(clip_pixels, "gray", lambda clip: grays.append(1) or clip)
+    rng = random.Random(0)
+    for _ in range(600):
+        clip_pixels.jitter(torch.zeros(1, 3, 2, 2), rng, strength=0.5, hue_shift=0.25, gray_probability=0.3)
+    for name, factors in drawn.items():
+        low, high = (-0.25, 0.25) if name == "hue" else (0.5, 1.5)
+        assert low <= min(factors) < low + 0.05 * (high - low)
+        assert high - 0.05 * (high - low) < max(factors) <= high
+    assert len(grays) == pytest.approx(180, abs=50)

@@ -67,8 +67,10 @@ def test_a_batch_of_episodes_equals_a_loop_over_them(name):
 
 @EVERY
 @pytest.mark.parametrize("shots", [1, 2, 5])
-@pytest.mark.parametrize(("ways", "queries", "frames"), [(2, 1, 4), (5, 3, 8), (10, 1, 5)])
+@pytest.mark.parametrize(("ways", "queries", "frames"), [(2, 1, 4), (5, 3, 8), (10, 1, 5), (3, 1, 16), (3, 2, 1)])
 def test_ways_shots_and_frames_of_any_number(name, shots, ways, queries, frames):
+    if name == "trx" and frames == 1:
+        pytest.skip("it needs a triple of frames, and says so")
     labels = torch.arange(ways).repeat_interleave(shots)[None]
     query = draw(1, queries, frames, WIDTH).requires_grad_()
     support = draw(1, ways * shots, frames, WIDTH, seed=1).requires_grad_()

@@ -102,6 +102,7 @@ def test_two_modes_of_one_result_are_compared():
     ("other", "message"),
     [
         ([], "nothing to compare: 1 and 0 episodes"),
+        ([record(0, 1), record(0, 2)], "episode 0 occurs more than once in a result"),
         ([record(0, 1), record(4, 1)], "1 are in one of them only .the first is episode 4."),
         ([record(0, 1, query_video=[1, 2, 3, 9])], r"episode 0 is not the same in both: query_video is \[1, 2, 3, 4\]"),
         ([record(0, 1, 3)], "episode 0 is not the same in both: label"),

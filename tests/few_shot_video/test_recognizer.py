@@ -190,3 +190,19 @@ def test_bad_input_is_refused(
     with_text = MODELS.build(model_config(cls_head=dict(type="NotesText"), text=text_config))
     with pytest.raises(ValueError, match="class texts are needed: the model lacks classes_file in its data set"):
         with_text(data["inputs"], nameless, mode="predict")
+
+
+def test_texts_of_another_width_than_the_features_are_refused(
+    model_config: Configure, text_config: dict[str, Any], batch: dict[str, Any]
+) -> None:
+    wide = dict(model_config()["backbone"]["model"], embed_dim=24)
+    backbone = dict(type="CLIPImageTower", model=wide)
+    model = MODELS.build(model_config(backbone=backbone, cls_head=dict(type="NotesText"), text=text_config))
+    message = "class texts have 16 channels, but NotesText gets features of 24: model.text.tower and model.backbone"
+    with pytest.raises(ValueError, match=message):
+        model(**prepared(model, batch), mode="predict")
+
+
+def test_an_unknown_matcher_is_named_when_the_config_is_built(model_config: Configure) -> None:
+    with pytest.raises(KeyError, match="OTAMMatch is not in the"):
+        MODELS.build(model_config(cls_head=dict(type="FewShotHead", matcher=dict(type="OTAMMatch"))))

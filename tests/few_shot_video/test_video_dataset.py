@@ -33,9 +33,9 @@ def write_list(folder: Path, text: str) -> Path:
 
 def test_paths_may_hold_blanks_and_miss_their_extension(tmp_path: Path) -> None:
     path = write_list(tmp_path, "my videos/a b.mp4 0\n78687 1\n")
-    data = build(path, data_prefix=dict(video="root"), suffix=".webm")
+    data = build(path, data_prefix=dict(video=str(tmp_path)), suffix=".webm")
     infos = [data.get_data_info(i) for i in range(2)]
-    assert [info["filename"] for info in infos] == ["root/my videos/a b.mp4", "root/78687.webm"]
+    assert [info["filename"] for info in infos] == [f"{tmp_path}/my videos/a b.mp4", f"{tmp_path}/78687.webm"]
     assert [info["label"] for info in infos] == [0, 1]
 
 
@@ -45,6 +45,7 @@ def test_paths_may_hold_blanks_and_miss_their_extension(tmp_path: Path) -> None:
         ("a.mp4\n", r"train.txt line 1: expected 'path class_id', got 'a.mp4'"),
         ("a.mp4 0\nb.mp4 walk\n", r"train.txt line 2: expected 'path class_id', got 'b.mp4 walk'"),
         ("\n", "train.txt lists no videos"),
+        ("a.mp4 0\nb.mp4 0\na.mp4 1\n", "train.txt lists 'a.mp4' 2 times"),
     ],
 )
 def test_lines_of_another_form_are_named(tmp_path: Path, text: str, message: str) -> None:
@@ -53,12 +54,14 @@ def test_lines_of_another_form_are_named(tmp_path: Path, text: str, message: str
 
 
 def test_a_class_without_a_name_is_refused_when_the_list_is_read(tmp_path: Path) -> None:
-    (tmp_path / "classes.json").write_text(json.dumps({"train": ["run"], "val": None}))
+    (tmp_path / "classes.json").write_text(json.dumps({"train": ["run"], "val": None, "test": []}))
     path = write_list(tmp_path, "a.mp4 0\nb.mp4 1\n")
     with pytest.raises(ValueError, match=r"train.txt line 2: class id 1, but there are 1 class names"):
         build(path, classes_file=str(tmp_path / "classes.json"))
     with pytest.raises(ValueError, match=r"no class names for split 'val' \(it has train\)"):
         build(path, classes_file=str(tmp_path / "classes.json"), classes_split="val")
+    with pytest.raises(ValueError, match=r"no class names for split 'test' \(it has train\)"):
+        build(path, classes_file=str(tmp_path / "classes.json"), classes_split="test")
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:

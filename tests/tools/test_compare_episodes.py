@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,8 @@ def dump(path, first_right, sets=("shapes",)):
             query_label=label,
             way_class=torch.tensor([2, 0]),
             query_class=torch.tensor([2, 0]),
+            support_video=torch.tensor([number, number + 1]),
+            query_video=torch.tensor([number + 2, number + 3]),
             pred_score=torch.nn.functional.one_hot(predicted, 2).float(),
         )
         metric.process(None, [sample.to_dict()])
@@ -75,3 +79,30 @@ def test_a_file_that_is_no_dump_is_refused(tool, tmp_path, line, message):
 def test_a_missing_file_is_named(tool, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.jsonl does not exist: write it with tools/test\.py --dump"):
         tool.main([str(tmp_path / "nowhere.jsonl"), str(tmp_path / "nowhere.jsonl")])
+
+
+def test_a_repeated_episode_is_refused(tool, tmp_path):
+    path = Path(dump(tmp_path / "a.jsonl", 4))
+    path.write_text(path.read_text() + path.read_text().splitlines()[3] + "\n")
+    with pytest.raises(ValueError, match=r"a\.jsonl line 21 repeats episode 3 of line 4"):
+        tool.main([str(path), str(path)])
+
+
+@pytest.mark.parametrize("field", ["way_class", "query_class", "support_video", "query_video"])
+def test_records_that_do_not_say_which_videos_they_are_of_are_refused(tool, tmp_path, field):
+    path = Path(dump(tmp_path / "a.jsonl", 4))
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    del records[1][field]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    with pytest.raises(ValueError, match=rf"a\.jsonl line 2 has no {field}: which videos"):
+        tool.main([str(path), str(path)])
+
+
+def test_errors_are_one_line_that_names_the_files(tmp_path):
+    a, b = Path(dump(tmp_path / "a.jsonl", 4)), Path(dump(tmp_path / "b.jsonl", 4))
+    b.write_text("".join(line + "\n" for line in b.read_text().splitlines()[:19]))
+    command = [sys.executable, str(TOOLS / "compare_episodes.py"), str(a), str(b)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1].startswith(f"error: {a} and {b}: the results have 20 and 19 episodes")
+    assert "Traceback" not in run.stderr

@@ -6,15 +6,24 @@
     python tools/analysis/compare_episodes.py a.jsonl b.jsonl --names "mean pool" OTAM --per-class --json RESULT.json
     python tools/analysis/compare_episodes.py a.jsonl a.jsonl --modes few_shot combine
 
+A dump has one JSON object per episode and line, as `FewShotAccuracy` makes them. Both must be of the same test: equal
+list, split, way, shots, queries, seed and num_episodes, so that episode 17 has the same videos on both sides; that is
+checked, video by video. Methods, matchers, weights and modes may differ.
+
 Episodes are paired by their number; whatever is easy or hard for both sides drops out of the difference, which makes
-its interval narrower than those of the two accuracies. The p-value is exact: how often differences with random signs
-would add up to as much. It says whether other episodes of these videos would agree, not whether other videos or classes
-would.
+its interval narrower than those of the two accuracies. The table shows B - A in percentage points with its 95 %
+interval. Significance is that of an exact sign-flip test (a paired permutation test), which supposes no distribution:
+if A and B were equally good, each episode's difference would be as likely as its negative; p is how often random signs
+would add up to at least as much, in either direction. A small p (below 0.05, say) means that other episodes of these
+videos would agree, not that other videos or classes would.
+
+Exit code 2, and one line, for files that cannot be compared.
 """
 
 import argparse
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +32,9 @@ from clipplus.checkpoints.atomic import written_aside
 from clipplus.few_shot_video.paired_comparison import PairedComparison, compare_paired
 
 Records = list[dict[str, Any]]
+
+#: Without these nobody could tell whether two episodes are the same.
+_SAYS_WHICH = ("way_class", "query_class", "support_video", "query_video")
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -44,11 +56,13 @@ def read_dump(path: Path, set_name: str | None) -> Records:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a line that is no record of an episode, or a set that is missing or has to be named.
+        ValueError: a line that is no record of an episode or does not say of which videos, an episode that occurs
+            twice, no episodes, or a set that is missing or has to be named.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: write it with tools/test.py --dump")
     records: Records = []
+    line_of: dict[tuple[str, int], int] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             record = json.loads(line)
@@ -56,7 +70,18 @@ def read_dump(path: Path, set_name: str | None) -> Records:
             raise ValueError(f"{path} line {number} is no JSON: {error}") from error
         if not isinstance(record, dict) or not {"sample_id", "label", "predicted"} <= record.keys():
             raise ValueError(f"{path} line {number} is no episode of a FewShotAccuracy: {line[:80]}")
+        missing = [field for field in _SAYS_WHICH if field not in record]
+        if missing:
+            raise ValueError(
+                f"{path} line {number} has no {', '.join(missing)}: which videos the episode is made of cannot be "
+                "compared; write the dump anew from an EpisodeDataset"
+            )
+        key = (str(record.get("set", "")), int(record["sample_id"]))
+        if line_of.setdefault(key, number) != number:
+            raise ValueError(f"{path} line {number} repeats episode {key[1]} of line {line_of[key]}: two dumps in one?")
         records.append(record)
+    if not records:
+        raise ValueError(f"{path} holds no episodes")
     known = sorted({str(record.get("set", "")) for record in records})
     if set_name is None and len(known) > 1:
         raise ValueError(f"{path} has the sets {', '.join(known)}: choose one with --set")
@@ -86,7 +111,7 @@ def report(result: PairedComparison, names: Sequence[str], classes: dict[int, st
         f"| {second} - {first} | {result.difference:+.2f} ± {result.ci95:.2f} |",
         "",
         f"{second} is better in {result.better} episodes and worse in {result.worse}; p {certainty} (exact sign-flip "
-        f"test). Without pairing the interval would be ± {result.unpaired_ci95:.2f}.",
+        f"test, two-sided, over episodes). Without pairing the interval would be ± {result.unpaired_ci95:.2f}.",
     ]
     if classes is not None:
         lines += ["", f"| class | {second} - {first} |", "|---|---|"]
@@ -99,7 +124,10 @@ def main(argv: Sequence[str] | None = None) -> PairedComparison:
     """Compare, print, and write what was asked for."""
     arguments = parse_arguments(argv)
     a, b = (read_dump(path, arguments.set_name) for path in (arguments.a, arguments.b))
-    result = compare_paired(a, b, *arguments.modes)
+    try:
+        result = compare_paired(a, b, *arguments.modes)
+    except ValueError as error:
+        raise ValueError(f"{arguments.a} and {arguments.b}: {error}") from error
     names = arguments.names or (arguments.a.stem, arguments.b.stem)
     if arguments.names is None and names[0] == names[1]:
         names = tuple(arguments.modes) if arguments.a == arguments.b else (str(arguments.a), str(arguments.b))
@@ -112,4 +140,8 @@ def main(argv: Sequence[str] | None = None) -> PairedComparison:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (OSError, ValueError) as problem:
+        sys.stderr.write(f"error: {problem}\n")
+        sys.exit(2)
