@@ -12,10 +12,12 @@ from clipplus.checkpoints.atomic import written_aside
 
 #: Encoder of each kind of file: H.264, MPEG-4 and VP9, as Kinetics, UCF101 and Something-Something have them.
 CODECS = {".mp4": "libx264", ".avi": "mpeg4", ".webm": "libvpx-vp9"}
+# Matroska files would have a number drawn at random.
+_EXACT = {"fflags": "+bitexact"}
 
 
 def write_video(path: str | Path, frames: Sequence[NDArray[np.uint8]] | Any, fps: int, quality: int = 8) -> None:
-    """Encode frames; a kill leaves no half-written file.
+    """Encode frames: the same frames give the same file; a kill leaves no half-written one.
 
     Args:
         path: its extension says what kind of file is written.
@@ -32,14 +34,13 @@ def write_video(path: str | Path, frames: Sequence[NDArray[np.uint8]] | Any, fps
     height, width = frames[0].shape[:2]
     if height % 2 or width % 2:
         raise ValueError(f"{path}: height and width must be even, got {height} x {width}")
-    with written_aside(path) as partial, av.open(str(partial), "w", format=_format(path)) as container:
-        options = {} if path.suffix == ".avi" else {"crf": str(quality), "b": "0"}
+    with written_aside(path) as partial, av.open(str(partial), "w", format=_format(path), options=_EXACT) as container:
+        # One thread: with more, what an encoder writes depends on which of them is faster.
+        options = {"threads": "1"} if path.suffix == ".avi" else {"threads": "1", "crf": str(quality), "b": "0"}
         stream: Any = container.add_stream(CODECS[path.suffix], rate=fps, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         if path.suffix == ".avi":
             stream.bit_rate = 8 * width * height * fps
-        # The same file on any number of cores.
-        stream.thread_count = 1
         for number in range(len(frames)):
             container.mux(
                 stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frames[number]), format="rgb24"))

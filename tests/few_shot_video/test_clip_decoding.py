@@ -145,3 +145,10 @@ def test_writing_refuses_what_cannot_be_written(tmp_path: Path) -> None:
         write_video(tmp_path / "clip.mov", pictures(2), FPS)
     with pytest.raises(ValueError, match="height and width must be even, got 47 x 64"):
         write_video(tmp_path / "clip.mp4", pictures(2, (47, 64)), FPS)
+
+
+def test_the_same_frames_give_the_same_file(video: Path, tmp_path: Path) -> None:
+    for attempt in range(4):
+        again = tmp_path / f"{attempt}{video.suffix}"
+        write_video(again, pictures(), FPS)
+        assert again.read_bytes() == video.read_bytes()

@@ -259,3 +259,18 @@ def test_clips_shorter_than_a_tuple_are_refused():
 def test_features_of_another_width_than_trx_was_built_for_are_refused():
     with pytest.raises(ValueError, match=r"features have 4 channels, but TRXMatcher\.in_channels=6"):
         build("trx")(draw(1, 1, 3, 4), draw(1, 2, 3, 4), torch.tensor([[0, 1]]))
+
+
+@pytest.mark.gpu
+@EVERY
+def test_a_gpu_gives_the_distances_and_gradients_of_the_cpu(name):
+    matcher, (query, support, labels) = build(name), ragged()
+    query.requires_grad_()
+    expected = matcher(query, support, labels)
+    expected.square().sum().backward()
+    moved = query.detach().cuda().requires_grad_()
+    # Labels stay on the CPU.
+    found = matcher.cuda()(moved, support.cuda(), labels)
+    found.square().sum().backward()
+    torch.testing.assert_close(found.cpu(), expected)
+    torch.testing.assert_close(moved.grad.cpu(), query.grad)

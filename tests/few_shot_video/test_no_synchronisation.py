@@ -25,6 +25,10 @@ MATCHERS = [
     dict(type="MeanPoolMatcher"),
     dict(type="MeanPoolMatcher", measure="squared_euclidean"),
 ]
+PIXELS = dict(
+    type="FewShotDataPreprocessor", size=(20, 20), crop=16, query_flip=0.5,
+    query_jitter=dict(strength=0.5, hue_shift=0.25, gray_probability=0.3),
+)  # fmt: skip
 #: What reads a value, or gives a tensor whose shape depends on values.
 WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "equal", "is_nonzero"}
 
@@ -61,17 +65,29 @@ def test_a_training_step_reads_nothing_from_the_device(
 ) -> None:
     # It has no kind for this device, and the step asks for none.
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
-    pixels = dict(
-        type="FewShotDataPreprocessor", size=(20, 20), crop=16, query_flip=0.5,
-        query_jitter=dict(strength=0.5, hue_shift=0.25, gray_probability=0.3),
-    )  # fmt: skip
     head = dict(type="FewShotHead", matcher=matcher)
-    model = MODELS.build(model_config(cls_head=head, data_preprocessor=pixels)).to("meta").train()
+    model = MODELS.build(model_config(cls_head=head, data_preprocessor=PIXELS)).to("meta").train()
     optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
     with DeviceIsNotRead() as device:
         terms = model.train_step(batch, optimizer)
     assert terms["loss"].is_meta
     assert device.calls > 100
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("matcher", MATCHERS, ids=str)
+def test_a_training_step_on_a_gpu_does_not_wait(matcher: dict, model_config: Configure, batch: dict[str, Any]) -> None:
+    head = dict(type="FewShotHead", matcher=matcher)
+    model = MODELS.build(model_config(cls_head=head, data_preprocessor=PIXELS)).cuda().train()
+    optimizer = OptimWrapper(torch.optim.AdamW(model.parameters(), lr=0.1))
+    # Kernels and the optimiser's state are made in the first step.
+    model.train_step(batch, optimizer)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        terms = model.train_step(batch, optimizer)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert bool(terms["loss"].isfinite())
 
 
 @pytest.mark.parametrize(

@@ -94,3 +94,13 @@ def test_a_crop_larger_than_the_frames_is_refused() -> None:
         pixels(dict(crop=16), episode())
     with pytest.raises(ValueError, match="query_flip must be a probability, got 2"):
         FewShotDataPreprocessor(query_flip=2)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("training", [True, False])
+def test_a_gpu_gives_the_pixels_of_the_cpu(training: bool) -> None:
+    jitter = dict(strength=0.5, hue_shift=0.25, gray_probability=0.3)
+    preprocessor = FewShotDataPreprocessor(size=(10, 11), crop=8, query_flip=0.5, query_jitter=jitter)
+    expected = preprocessor(batch(episode(0), episode(1)), training)["inputs"]
+    found = preprocessor.cuda()(batch(episode(0), episode(1)), training)["inputs"]
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-4)

@@ -7,6 +7,8 @@ Examples:
 
 import argparse
 import json
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -28,20 +30,28 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=64, help="side of the pictures in pixels")
     parser.add_argument("--frames", type=int, default=24, help="frames of a video")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that write")
     return parser.parse_args(argv)
 
 
-def write_split(videos: ShapesVideoDataset, folder: Path, extension: str) -> None:
+def write_split(videos: ShapesVideoDataset, folder: Path, extension: str, workers: int = 1) -> None:
     """Videos of a split and their list; files that are there already are kept."""
-    lines = []
-    for index in tqdm(range(len(videos)), videos.split):
-        info = videos.get_data_info(index)
-        name = f"{videos.split}/{index:05d}{extension}"
-        if not (folder / "videos" / name).exists():
-            write_video(folder / "videos" / name, info["array"], videos.FPS)
-        lines.append(f"{name} {info['label']}\n")
-    with written_aside(folder / f"{videos.split}.txt") as partial:
-        partial.write_text("".join(lines), encoding="utf-8")
+    names = [f"{videos.split}/{index:05d}{extension}" for index in range(len(videos))]
+    paths = [folder / "videos" / name for name in names]
+    with ProcessPoolExecutor(workers) as pool:
+        written = pool.map(partial(write_unless_there, videos), range(len(videos)), paths, chunksize=8)
+        labels = list(tqdm(written, videos.split, len(videos)))
+    with written_aside(folder / f"{videos.split}.txt") as unfinished:
+        lines = [f"{name} {label}\n" for name, label in zip(names, labels, strict=True)]
+        unfinished.write_text("".join(lines), encoding="utf-8")
+
+
+def write_unless_there(videos: ShapesVideoDataset, index: int, path: Path) -> int:
+    """The label of a video, which is then at `path`."""
+    info = videos.get_data_info(index)
+    if not path.exists():
+        write_video(path, info["array"], videos.FPS)
+    return int(info["label"])
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -51,9 +61,9 @@ def main(argv: list[str] | None = None) -> None:
     for split in SPLITS:
         videos = ShapesVideoDataset(split, getattr(arguments, split), arguments.frames, arguments.size, arguments.seed)
         classes[split] = list(videos.metainfo["classes"])
-        write_split(videos, arguments.folder, arguments.extension)
-    with written_aside(arguments.folder / "classes.json") as partial:
-        partial.write_text(json.dumps(classes, indent=1) + "\n", encoding="utf-8")
+        write_split(videos, arguments.folder, arguments.extension, arguments.workers)
+    with written_aside(arguments.folder / "classes.json") as unfinished:
+        unfinished.write_text(json.dumps(classes, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
