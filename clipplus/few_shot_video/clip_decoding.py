@@ -15,8 +15,8 @@ from clipplus.few_shot_video.frame_cache import CachedVideo, FrameCache
 class ClipInit(BaseTransform):
     """Opens the video `filename`; mmaction2's `SampleFrames` and `ClipDecode` follow.
 
-    Adds `video_reader`, `total_frames` (exact, also where the header has no count) and `avg_fps`, as `DecordInit` does; with
-    a frame cache also `scale_factor`, (width, height), by how much its frames were resized.
+    Adds `video_reader`, `total_frames` (exact, also where the header has no count) and `avg_fps`, as `DecordInit` does;
+    with a frame cache also `scale_factor`, (width, height), by how much its frames were resized.
 
     Args:
         frame_cache: config of a `FrameCache`: the whole video is decoded and resized once, later frames are read from
