@@ -199,9 +199,7 @@ def _write_upright(image: Image.Image, corner: tuple[int, int], text: str, room:
     image.paste(line.rotate(90, expand=True), corner)
 
 
-def _draw_paths(
-    image: Image.Image, layout: Layout, there: np.ndarray, back: np.ndarray | None, ordered: bool
-) -> None:
+def _draw_paths(image: Image.Image, layout: Layout, there: np.ndarray, back: np.ndarray | None, ordered: bool) -> None:
     """Discs, rings and lines, drawn at a multiple of the size."""
     rows, columns = there.shape
     size = (columns * layout.cell * _FINE, rows * layout.cell * _FINE)
