@@ -61,8 +61,17 @@ def endless(config: Config) -> Config:
 
 
 def workers_of(pid: int) -> list[int]:
-    """Processes that a rank has started."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """The loader workers of a rank, which torch names; mmengine also starts a `git` for each checkpoint."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in children if _process_name(child) == "pt_data_worker"]
+
+
+def _process_name(pid: str) -> str | None:
+    """None for a process that has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return None
 
 
 def require_whole_checkpoints(config: Config) -> None:
