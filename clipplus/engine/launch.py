@@ -21,6 +21,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 from clipplus.did_you_mean import did_you_mean
 from clipplus.engine.config_layout import remember_layouts
 from clipplus.engine.latest import latest_checkpoint, numbered_checkpoints, require_whole
+from clipplus.engine.option_errors import option_error
 from clipplus.engine.run_checkpoint import CheckpointNotSavedError
 
 # Read by mmengine's Runner from the config itself, not from its arguments.
@@ -102,10 +103,11 @@ def run_tool(main: Callable[[], object]) -> None:
         # Asked to stop (exit code 85): as orderly an end as any other.
         _leave_processes()
         raise
-    except _BAD_INPUT as error:
-        if os.environ.get("CLIPPLUS_TRACEBACK"):
+    except (*_BAD_INPUT, TypeError) as error:
+        text = option_error(error) if isinstance(error, TypeError) else str(error)
+        if text is None or os.environ.get("CLIPPLUS_TRACEBACK"):
             raise
-        sys.stderr.write(f"error: {error}\n(CLIPPLUS_TRACEBACK=1 shows where it came from)\n")
+        sys.stderr.write(f"error: {text}\n(CLIPPLUS_TRACEBACK=1 shows where it came from)\n")
         sys.exit(2)
     _leave_processes()
 
