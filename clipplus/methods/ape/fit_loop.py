@@ -113,6 +113,11 @@ class FewShotFitLoop(StepLoop):
         if self.plan is not None and self.head.searched:
             self.plan.grid(self.head)
         trains = any(parameter.requires_grad for parameter in self.head.parameters())
+        if trains and self.plan is not None and self.plan.on == "loo":
+            raise ValueError(
+                f"train_cfg.search.on='loo' is for heads that do not train: {type(self.head).__name__} has learnt the "
+                "shots that it would be asked about; search on 'val'"
+            )
         if self._max_iters and not trains:
             raise ValueError(f"{type(self.head).__name__} has nothing to train: set train_cfg.max_epochs=0")
         self._image_loader = self.dataloader
@@ -256,7 +261,7 @@ class FewShotFitLoop(StepLoop):
             return False
         checkpoints = self._checkpoints
         keeps_best = self._max_iters > 0 and checkpoints is not None and checkpoints.save_best is not None
-        return keeps_best or (self.plan is not None and bool(self.head.searched))
+        return keeps_best or (self.plan is not None and self.plan.on == "val" and bool(self.head.searched))
 
     def _evaluation_features(self, mode: str, name: str, dataset: Any, config: Mapping[str, Any]) -> ImageFeatures:
         parts = self._parts(dataset, config["dataset"], 1, None)
@@ -308,7 +313,8 @@ class FewShotFitLoop(StepLoop):
             return
         if plan.on == "val" and self.runner.val_loop is None:
             print_log(
-                "no validation data: alpha, beta and gamma stay at their initial values",
+                "no validation data: alpha, beta and gamma stay at their initial values; "
+                "train_cfg.search.on='loo' chooses them on the shots",
                 logger="current", level=logging.WARNING,
             )  # fmt: skip
             return
@@ -323,6 +329,8 @@ class FewShotFitLoop(StepLoop):
         print_log(describe(result, self.head.searched, before, plan, where), logger="current", level=level)
 
     def _search_images(self, plan: SearchPlan) -> tuple[str, ImageFeatures]:
+        if plan.on == "loo":
+            return "the shots, each without itself", self._stored["train"]
         config = self.runner.cfg[f"{plan.on}_dataloader"]
         names = list(config.get("sets") or ())
         name = plan.set or names[0]

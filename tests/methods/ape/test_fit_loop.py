@@ -189,7 +189,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no views": ({"train_cfg.num_views": 0}, "train_cfg.num_views must be at least 1, got 0"),
     "unknown features": ({"train_cfg.train_features": "stored"}, "must be 'views' or 'live', got 'stored'"),
     "unknown search": ({"train_cfg.search.sett": "toy"}, "train_cfg.search has no option 'sett'"),
-    "unknown place": ({"train_cfg.search.on": "train"}, "search.on must be 'val' or 'test', got 'train'"),
+    "unknown place": ({"train_cfg.search.on": "train"}, "search.on must be 'val', 'test' or 'loo', got 'train'"),
     "two lists": ({"train_cfg.search.scale": [7, 7]}, "APEHead is searched over beta, alpha, gamma"),
     "nothing to train": ({"train_cfg.max_epochs": 3}, "APEHead has nothing to train: set train_cfg.max_epochs=0"),
     "averaged": ({"custom_hooks": [dict(type="EMAHook")]}, "EMAHook averages weights that have no size"),
