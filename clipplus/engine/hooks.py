@@ -55,9 +55,9 @@ class CheckpointContractHook(Hook):
     Saving adds `meta['clipplus']`: version, the model's config as plain data (so that `clipplus.load` needs no config
     file and executes none), its activation, `provenance` (see `run_provenance`; code and data as they were when the
     run began), and what a model's own `checkpoint_record(runner)` says, plain data that its
-    `compare_record(record, runner)` is given when the file is loaded. Loading compares keys and shapes with the model, since mmengine only
-    warns, and a model that kept its random weights would be evaluated without a word. Files with other prefixes before
-    open_clip's keys (or none: open_clip's own files) are renamed.
+    `compare_record(record, runner)` is given when the file is loaded. Loading compares keys and shapes with the model,
+    since mmengine only warns, and a model that kept its random weights would be evaluated without a word. Files with
+    other prefixes before open_clip's keys (or none: open_clip's own files) are renamed.
     """
 
     priority = "VERY_HIGH"

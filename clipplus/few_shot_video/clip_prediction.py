@@ -140,7 +140,9 @@ class ClipClassifier:
             if not is_unreadable(error):
                 raise
             if not self.skip_unreadable:
-                raise ValueError(f"clip {path} cannot be read: {error}; mend or remove it, or skip it") from error
+                raise ValueError(
+                    f"clip {path} cannot be read: {error}; mend it, or pass over it (--skip-unreadable)"
+                ) from error
             unreadable[path] = str(error)
             return None
 

@@ -1,7 +1,7 @@
 """How evaluation cuts a clip out of a video: what a config or a checkpoint says, without how its files are opened.
 
-A description is plain data, a list of transforms from choosing frames to the last change of pixels. Any clip can then be
-read in the same way, whatever the training data were stored as.
+A description is plain data, a list of transforms from choosing frames to the last change of pixels. Any clip can then
+be read in the same way, whatever the training data were stored as.
 """
 
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from typing import Any
 
 # Where pixels come from and how a sample is packed: both are done by whoever reads a clip.
 _OPENING = ("ClipInit", "DecordInit", "OpenCVInit", "PyAVInit")
-_NOT_DESCRIBED = (*_OPENING, "ClipDecode", "DecordDecode", "OpenCVDecode", "PyAVDecode", "RawFrameDecode", "ArrayDecode",
-                  "FormatShape", "PackActionInputs")  # fmt: skip
+_NOT_DESCRIBED = (*_OPENING, "ClipDecode", "DecordDecode", "OpenCVDecode", "PyAVDecode", "RawFrameDecode",
+                  "ArrayDecode", "FormatShape", "PackActionInputs")  # fmt: skip
 _SAMPLING = ("SampleFrames", "StrideSampleFrames")
 
 #: Transforms that a checkpoint may name: they compute and do nothing else. Their options are numbers.

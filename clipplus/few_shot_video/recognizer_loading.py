@@ -146,7 +146,8 @@ def _head(path: Path, described: Mapping[str, Any]) -> dict[str, Any]:
     matcher = head.get("matcher") if isinstance(head, dict) else None
     kinds = [part.get("type") if isinstance(part, dict) else part for part in (head, matcher)]
     others = [part for part in ("neck", "text") if described.get(part) is not None]
-    if kinds[0] not in _HEADS or kinds[1] not in _MATCHERS or set(head or ()) != {"type", "matcher"} or others:
+    known = isinstance(matcher, dict) and kinds[0] in _HEADS and kinds[1] in _MATCHERS
+    if not known or set(head or ()) != {"type", "matcher"} or others:
         raise ValueError(
             f"{path} describes a head {kinds[0]!r:.60} with {', '.join([repr(kinds[1])[:60], *others])}: not all of it "
             "is taken from a file; give its config, --config CONFIG"
@@ -211,10 +212,11 @@ def _fill(model: FewShotRecognizer, weights: Mapping[str, Tensor], path: Path) -
     given = {key.removeprefix("module."): value for key, value in weights.items()}
     missing = sorted(wanted.keys() - given.keys())
     backbone: Any = model.backbone
-    if missing and all(key.startswith("backbone.") for key in missing):
+    if not any(key.startswith("backbone.") for key in given):
+        # A frozen one is not saved.
         if not getattr(backbone, "pretrained", None):
-            raise ValueError(f"{path} does not hold its frozen backbone: give its config, --config CONFIG")
-        missing = []
+            raise ValueError(f"{path} does not hold its backbone: give a config that does, --config CONFIG")
+        missing = [key for key in missing if not key.startswith("backbone.")]
     unknown = sorted(given.keys() - wanted.keys())
     shapes = sorted(key for key in wanted.keys() & given.keys() if wanted[key].shape != given[key].shape)
     if missing or unknown or shapes:
