@@ -14,12 +14,16 @@ from clipplus.version import __version__
 if TYPE_CHECKING:
     from clipplus.hosts import Host
 
+# What a user can mend.
+_BAD_INPUT = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, ValueError)
+
 _EPILOG = """examples:
   clipplus list                                        the methods
   clipplus info configs/clip/NAME.py                   what a config trains and tests
   clipplus info clip                                   a method: paper, configs, commands
   clipplus doctor                                      versions, repairs, and what to do about a broken set
   clipplus predict CHECKPOINT --images a.jpg b.jpg --names cat dog
+  clipplus predict CHECKPOINT --supports clips/ --queries new.mp4     clips/<class>/*.mp4 say what the classes look like
   clipplus METHOD COMMAND --help                       a method's own commands
 """
 
@@ -38,19 +42,48 @@ def build_parser() -> argparse.ArgumentParser:
     info.set_defaults(run=run_info)
     doctor = commands.add_parser("doctor", help="check versions and repairs of the libraries underneath")
     doctor.set_defaults(run=run_doctor)
-    predict = commands.add_parser("predict", help="name what is in pictures", description=run_predict.__doc__)
-    predict.add_argument("checkpoint", help="a checkpoint of tools/train.py, or an open_clip model name")
+    add_predict_arguments(
+        commands.add_parser("predict", help="name what is in pictures or clips", description=run_predict.__doc__)
+    )
+    return parser
+
+
+def add_predict_arguments(predict: argparse.ArgumentParser) -> None:
+    """Of pictures, which are compared with names, and of clips, which are compared with other clips."""
+    predict.add_argument(
+        "checkpoint", nargs="?", help="a checkpoint of tools/train.py, or an open_clip model name; for clips it may be "
+        "one of few-shot video or a CLIP"
+    )  # fmt: skip
     predict.add_argument("--pretrained", help="weights of the open_clip model: a tag or a file")
     predict.add_argument(
         "--quick-gelu", action=argparse.BooleanOptionalAction, help="activation of a weight file that does not say it"
     )
-    predict.add_argument("--images", nargs="+", required=True, help="picture files")
-    predict.add_argument("--names", nargs="+", required=True, help='class names, e.g. cat dog "red star"')
-    predict.add_argument("--templates", default="photo", help="template set (name, photo, openai, openai-7)")
-    predict.add_argument("--top", type=int, default=5, help="names printed per picture")
+    predict.add_argument("--top", type=int, default=5, help="names printed per picture, or per clip of many classes")
     predict.add_argument("--json", action="store_true", help="print JSON lines")
+    pictures = predict.add_argument_group("pictures")
+    pictures.add_argument("--images", nargs="+", help="picture files")
+    pictures.add_argument("--names", nargs="+", help='class names, e.g. cat dog "red star"')
+    pictures.add_argument("--templates", help="template set (name, photo, openai, openai-7); default photo")
+    clips = predict.add_argument_group("clips", "files (.mp4, .webm, .avi) or folders of frames")
+    clips.add_argument(
+        "--supports", nargs="+", metavar="FOLDER", help="labelled clips: a folder with a folder of clips per class, or "
+        "the classes' folders"
+    )  # fmt: skip
+    clips.add_argument("--queries", nargs="+", metavar="CLIP|FOLDER", help="clips to name, or folders of them")
+    clips.add_argument(
+        "--config", help="few-shot config, for a checkpoint that does not describe itself, or without a checkpoint"
+    )
+    clips.add_argument(
+        "--matcher", choices=("mean-pool", "otam", "bi-mhm"), help="how a CLIP compares clips; default mean-pool"
+    )
+    clips.add_argument("--out", metavar="FILE.json", help="write classes, predictions and skipped clips")
+    clips.add_argument(
+        "--picture", metavar="FOLDER", help="draw which frames of each clip were paired with the class's"
+    )
+    clips.add_argument(
+        "--skip-unreadable", action="store_true", help="leave out clips that cannot be read instead of ending"
+    )
     predict.set_defaults(run=run_predict)
-    return parser
 
 
 def run_list(_: argparse.Namespace) -> int:
@@ -175,20 +208,56 @@ def print_repairs(host: "Host") -> bool:
 
 
 def run_predict(arguments: argparse.Namespace) -> int:
-    """Name what is in pictures with a trained CLIP."""
-    import clipplus
-
+    """Name what is in pictures with a trained CLIP, or clips by a few labelled ones."""
     if arguments.top < 1:
         raise ValueError(f"--top must be at least 1, got {arguments.top}")
+    _require_one_kind(arguments)
+    if arguments.supports:
+        from clipplus.few_shot_video.predict_clips import predict_clips
+
+        print(predict_clips(arguments))
+    else:
+        _predict_pictures(arguments)
+    return 0
+
+
+_OF_PICTURES = ("images", "names", "templates")
+_OF_CLIPS = ("supports", "queries", "config", "matcher", "out", "picture", "skip_unreadable")
+
+
+def _require_one_kind(arguments: argparse.Namespace) -> None:
+    """Pictures or clips, and all that either needs.
+
+    Raises:
+        ValueError: says which options are missing or do not belong to the others.
+    """
+    pictures, clips = (
+        [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name)]
+        for names in (_OF_PICTURES, _OF_CLIPS)
+    )
+    if pictures and clips:
+        raise ValueError(f"{', '.join(pictures)} are for pictures and {', '.join(clips)} for clips: ask for either")
+    if pictures and not (arguments.checkpoint and arguments.images and arguments.names):
+        raise ValueError("pictures need CHECKPOINT, --images and --names")
+    if not pictures and not (arguments.supports and arguments.queries):
+        raise ValueError(
+            "clips need --supports FOLDER, a folder of clips per class, and --queries"
+            if clips
+            else "state --images and --names for pictures, or --supports and --queries for clips"
+        )
+
+
+def _predict_pictures(arguments: argparse.Namespace) -> None:
+    import clipplus
+
     model = clipplus.load(arguments.checkpoint, arguments.pretrained, quick_gelu=arguments.quick_gelu)
-    results = model.classify(arguments.images, arguments.names, arguments.templates)
+    results = model.classify(arguments.images, arguments.names, arguments.templates or "photo")
     for image, result in zip(arguments.images, results, strict=True):
         best = result[: arguments.top]
         if arguments.json:
             print(json.dumps({"image": image, "names": best}))
         else:
             print(image, *(f"  {probability:6.1%}  {name}" for name, probability in best), sep="\n")
-    return 0
 
 
 def run_method_command(method: Method, arguments: Sequence[str]) -> int:
@@ -207,7 +276,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return run_method_command(by_name[arguments[0]], arguments[1:])
         parsed = build_parser().parse_args(arguments)
         return int(parsed.run(parsed))
-    except (FileNotFoundError, ValueError) as error:
+    except _BAD_INPUT as error:
         print(f"clipplus: {error}", file=sys.stderr)
         return 2
 

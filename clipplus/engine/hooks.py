@@ -53,10 +53,11 @@ class CheckpointContractHook(Hook):
     """What our checkpoints say about themselves, and what a loaded one must contain.
 
     Saving adds `meta['clipplus']`: version, the model's config as plain data (so that `clipplus.load` needs no config
-    file and executes none), its activation, and `provenance` (see `run_provenance`; code and data as they were when the
-    run began). Loading compares keys and shapes with the model, since mmengine only
-    warns, and a model that kept its random weights would be evaluated without a word. Files with other prefixes before
-    open_clip's keys (or none: open_clip's own files) are renamed.
+    file and executes none), its activation, `provenance` (see `run_provenance`; code and data as they were when the
+    run began), and what a model's own `checkpoint_record(runner)` says, plain data that its
+    `compare_record(record, runner)` is given when the file is loaded. Loading compares keys and shapes with the model,
+    since mmengine only warns, and a model that kept its random weights would be evaluated without a word. Files with
+    other prefixes before open_clip's keys (or none: open_clip's own files) are renamed.
     """
 
     priority = "VERY_HIGH"
@@ -79,7 +80,8 @@ class CheckpointContractHook(Hook):
         }
         if tower is not None:
             record["quick_gelu"] = tower.config.quick_gelu
-        checkpoint["meta"]["clipplus"] = record
+        describe = getattr(unwrapped(runner.model), "checkpoint_record", None)
+        checkpoint["meta"]["clipplus"] = record if describe is None else {**record, **describe(runner)}
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Compare with the model.
@@ -92,6 +94,7 @@ class CheckpointContractHook(Hook):
         source = str(runner._load_from or "the checkpoint")
         self._check_activation(model, source, checkpoint)
         self._check_averaging(runner, source, checkpoint)
+        self._compare_record(runner, model, checkpoint)
         wanted = model.state_dict()
         state = checkpoint.get("state_dict", checkpoint)
         state = rename_for(wanted, {key.removeprefix("module."): value for key, value in state.items()})
@@ -123,6 +126,13 @@ class CheckpointContractHook(Hook):
             config = getattr(getattr(model, part, None), "config", None)
             if isinstance(config, TowerConfig):
                 check_activation(config, source, stated)
+
+    @staticmethod
+    def _compare_record(runner: Any, model: nn.Module, checkpoint: dict) -> None:
+        compare = getattr(model, "compare_record", None)
+        record = (checkpoint.get("meta") or {}).get("clipplus")
+        if compare is not None and isinstance(record, dict):
+            compare(record, runner)
 
     @staticmethod
     def _check_averaging(runner: Any, source: str, checkpoint: dict) -> None:

@@ -12,6 +12,7 @@ from mmengine.registry import MODELS
 from torch import Tensor
 
 from clipplus.few_shot_video.episode_sample import EpisodeDataSample
+from clipplus.few_shot_video.frame_matcher import FrameMatcher
 from clipplus.few_shot_video.ways import Ways
 from clipplus.losses import non_finite_rows
 
@@ -38,6 +39,18 @@ class FewShotHead(BaseModule):
         """
         logits: Tensor = -self.matcher(query, support, support_label)
         return logits
+
+    def between_frames(self, query: Tensor, support: Tensor, support_label: Tensor) -> Tensor:
+        """Distances between frames as the matcher sees them, see `FrameMatcher.between_frames`; for pictures.
+
+        Heads that change features before they match them do so here, too.
+
+        Raises:
+            ValueError: a matcher that compares clips otherwise.
+        """
+        if not isinstance(self.matcher, FrameMatcher):
+            raise ValueError(f"{type(self.matcher).__name__} does not pair frames: there is no alignment to draw")
+        return self.matcher.between_frames(query, support, support_label)
 
     def loss(self, query: Tensor, support: Tensor, data_samples: Sequence[EpisodeDataSample]) -> dict[str, Tensor]:
         """`loss_few_shot`, the cross entropy of the queries' classes, averaged over all queries; in nats.

@@ -12,7 +12,9 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from clipplus.few_shot_video.class_lists import class_lists, warn_of_other_lists
 from clipplus.few_shot_video.episode_sample import EpisodeDataSample
+from clipplus.few_shot_video.evaluation_pipeline import describe_pipeline
 from clipplus.text import ClassTextBank
 
 
@@ -75,6 +77,20 @@ class FewShotRecognizer(BaseModel):
     def init_weights(self) -> None:
         """Nothing: towers and heads initialise or load themselves when they are built."""
 
+    def checkpoint_record(self, runner: Any) -> dict[str, Any]:
+        """What a checkpoint says besides its weights: how clips are cut out, and which texts the weights knew.
+
+        Returns:
+            `clips`, see `describe_pipeline`; with class texts also `class_texts`, see `class_lists`.
+        """
+        record: dict[str, Any] = {"clips": describe_pipeline(runner.cfg.to_dict())}
+        return record if self.text is None else {**record, "class_texts": class_lists(self.text, runner)}
+
+    def compare_record(self, record: dict[str, Any], runner: Any) -> None:
+        """Warn where the weights were trained with other class texts; nothing else would show it."""
+        if self.text is not None:
+            warn_of_other_lists(record.get("class_texts"), class_lists(self.text, runner), str(runner._load_from))
+
     def forward(
         self,
         inputs: Tensor,
@@ -103,7 +119,7 @@ class FewShotRecognizer(BaseModel):
         """The head's terms, each a mean over the queries of all episodes."""
         query, support = self.extract_feat(inputs, data_samples)
         self.rows_behind_loss = (query.detach().flatten(1), support.detach().flatten(1))
-        query, support = self._refined(query, support, data_samples)
+        query, support = self.refine(query, support, data_samples)
         texts = self._texts_for(self.cls_head, data_samples, query.shape[-1])
         head: Any = self.cls_head
         terms: dict[str, Tensor] = head.loss(query, support, data_samples, **texts)
@@ -117,7 +133,7 @@ class FewShotRecognizer(BaseModel):
         self, query: Tensor, support: Tensor, data_samples: Sequence[EpisodeDataSample]
     ) -> list[EpisodeDataSample]:
         """Predictions from the backbone's features, (E, Q, T, D) and (E, S, T, D), wherever they come from."""
-        query, support = self._refined(query, support, data_samples)
+        query, support = self.refine(query, support, data_samples)
         texts = self._texts_for(self.cls_head, data_samples, query.shape[-1])
         head: Any = self.cls_head
         found: list[EpisodeDataSample] = head.predict(query, support, data_samples, **texts)
@@ -174,9 +190,10 @@ class FewShotRecognizer(BaseModel):
             )
         return {"class_text": text}
 
-    def _refined(
+    def refine(
         self, query: Tensor, support: Tensor, data_samples: Sequence[EpisodeDataSample]
     ) -> tuple[Tensor, Tensor]:
+        """What the neck makes of the backbone's features; they stay as they are where there is none."""
         if self.neck is None:
             return query, support
         refined: tuple[Tensor, Tensor] = self.neck(

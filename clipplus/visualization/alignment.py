@@ -113,7 +113,7 @@ def draw_alignment(
         max(layout.left + columns * cell + MARGIN, 560),
         layout.top + rows * cell + MARGIN + 2 * GAP,
         title,
-        f"query down, {support.label} across; dark: near ({dist.min():.2f}), white: far ({dist.max():.2f})",
+        f"dark: near ({dist.min():.2f}), white: far ({dist.max():.2f}); query down, {support.label} across",
     )
     _draw_key(draw, layout, rows, back is not None)
     _draw_cells(draw, layout, dist)

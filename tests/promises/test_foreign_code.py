@@ -182,6 +182,24 @@ def test_load_refuses_hostile_checkpoints(hostile: str, tmp_path: Path) -> None:
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_predicting_clips_refuses_hostile_checkpoints(hostile: str, tmp_path: Path) -> None:
+    from clipplus.few_shot_video.recognizer_loading import load_recognizer
+
+    content, named = HOSTILE[hostile]
+    marker = tmp_path / "marker"
+    torch.save({"state_dict": {}, "extra": content(marker)}, tmp_path / "evil.pth")
+    config = tmp_path / "config.py"
+    config.write_text(
+        "model = dict(type='FewShotRecognizer', backbone=dict())\n"
+        "val_dataloader = dict(dataset=dict(pipeline=[dict(type='SampleFrames')]))\n"
+    )
+    for given in (None, config):
+        with pytest.raises(ValueError, match=rf"evil\.pth is refused: it asks for .*{named}"):
+            load_recognizer(tmp_path / "evil.pth", given)
+    assert not marker.exists()
+
+
 def test_the_hostile_files_do_what_they_say_where_nothing_protects(tmp_path: Path) -> None:
     """Else the tests above would prove nothing."""
     marker = tmp_path / "marker"
