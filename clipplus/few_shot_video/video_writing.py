@@ -12,6 +12,9 @@ from clipplus.checkpoints.atomic import written_aside
 
 #: Encoder of each kind of file: H.264, MPEG-4 and VP9, as Kinetics, UCF101 and Something-Something have them.
 CODECS = {".mp4": "libx264", ".avi": "mpeg4", ".webm": "libvpx-vp9"}
+# x264 looks ahead at pictures of half the size, and at memory beyond small ones: what it decides from them differs from
+# one time to the next.
+_NO_LOOKAHEAD = "rc-lookahead=0:mbtree=0:weightp=0:b-adapt=0:scenecut=0"
 # Matroska files would have a number drawn at random.
 _EXACT = {"fflags": "+bitexact"}
 
@@ -37,6 +40,8 @@ def write_video(path: str | Path, frames: Sequence[NDArray[np.uint8]] | Any, fps
     with written_aside(path) as partial, av.open(str(partial), "w", format=_format(path), options=_EXACT) as container:
         # One thread: with more, what an encoder writes depends on which of them is faster.
         options = {"threads": "1"} if path.suffix == ".avi" else {"threads": "1", "crf": str(quality), "b": "0"}
+        if path.suffix == ".mp4":
+            options["x264-params"] = _NO_LOOKAHEAD
         stream: Any = container.add_stream(CODECS[path.suffix], rate=fps, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         if path.suffix == ".avi":

@@ -3,6 +3,7 @@
 Examples:
     python tools/data/shapes_videos.py data/shapes_video
     python tools/data/shapes_videos.py data/shapes_video_webm --extension .webm --train 10 --val 5 --test 10
+    python tools/data/shapes_videos.py data/shapes_clips --class-folders       # for clipplus predict, as your own clips
 """
 
 import argparse
@@ -18,6 +19,7 @@ from clipplus.few_shot_video import ShapesVideoDataset
 from clipplus.few_shot_video.video_writing import CODECS, write_video
 
 SPLITS = ("train", "val", "test")
+_CLASSES, _SUPPORTS, _QUERIES = 5, 2, 2
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -30,6 +32,12 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=64, help="side of the pictures in pixels")
     parser.add_argument("--frames", type=int, default=24, help="frames of a video")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--class-folders",
+        action="store_true",
+        help=f"no lists, but supports/CLASS/ with {_SUPPORTS} clips of {_CLASSES} test classes each, and queries/ with "
+        f"{_QUERIES} more of each, named after their class",
+    )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that write")
     return parser.parse_args(argv)
 
@@ -54,9 +62,24 @@ def write_unless_there(videos: ShapesVideoDataset, index: int, path: Path) -> in
     return int(info["label"])
 
 
+def write_class_folders(videos: ShapesVideoDataset, folder: Path, extension: str) -> None:
+    """A few clips of a few classes, as a person would have them."""
+    for label, motion in enumerate(videos.motions[:_CLASSES]):
+        name = "_".join(place.replace(" ", "-") for place in motion)
+        for number in range(_SUPPORTS + _QUERIES):
+            place = folder / "supports" / name / f"{number + 1}{extension}"
+            if number >= _SUPPORTS:
+                place = folder / "queries" / f"{name}_{number - _SUPPORTS + 1}{extension}"
+            write_unless_there(videos, number * len(videos.motions) + label, place)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Write all splits."""
     arguments = parse_arguments(argv)
+    if arguments.class_folders:
+        videos = ShapesVideoDataset("test", _SUPPORTS + _QUERIES, arguments.frames, arguments.size, seed=arguments.seed)
+        write_class_folders(videos, arguments.folder, arguments.extension)
+        return
     classes = {}
     for split in SPLITS:
         videos = ShapesVideoDataset(split, getattr(arguments, split), arguments.frames, arguments.size, arguments.seed)
