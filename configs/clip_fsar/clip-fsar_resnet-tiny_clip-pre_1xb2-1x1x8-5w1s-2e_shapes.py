@@ -4,6 +4,8 @@ _base_ = [
     '../_base_/default_runtime.py', './_base_/clip-fsar_resnet-tiny.py', '../_base_/datasets/shapes_video.py',
     '../_base_/schedules/few_shot_adamw.py'
 ]
+train_dataloader = dict(batch_size=2)
+auto_scale_lr = dict(base_batch_size=2)
 three = dict(type='FewShotAccuracy', modes=('few_shot', 'text', 'combine'))
 val_evaluator = dict(sets=dict(shapes_1shot=three))
 test_evaluator = dict(sets=dict(shapes_1shot=three, shapes_5shot=three))
