@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 import torch.distributed as dist
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.dist import broadcast_object_list, get_rank, init_dist
-from mmengine.registry import RUNNERS
+from mmengine.registry import RUNNERS, build_functions
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
@@ -31,6 +32,9 @@ _READ_BY_RUNNER = ("activation_checkpointing", "compile", "efficient_conv_bn_eva
 # What a user can mend. Other OSErrors, such as those of a picture that cannot be decoded, keep their traceback.
 _BAD_INPUT = (CheckpointNotSavedError, FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError,
               PermissionError, FloatingPointError, ValueError)  # fmt: skip
+
+# Of a part that is being built: a type that nobody registered, an option that it does not have or of another kind.
+_BAD_PARTS = (KeyError, TypeError, AttributeError, AssertionError)
 
 Launcher = Literal["none", "pytorch", "slurm", "mpi"]
 
@@ -138,11 +142,32 @@ def run_tool(main: Callable[[], object]) -> None:
         _leave_processes()
         raise
     except _BAD_INPUT as error:
-        if os.environ.get("CLIPPLUS_TRACEBACK"):
+        _end(str(error))
+    except _BAD_PARTS as error:
+        part = _built_part(error)
+        if part is None:
             raise
-        sys.stderr.write(f"error: {error}\n(CLIPPLUS_TRACEBACK=1 shows where it came from)\n")
-        sys.exit(2)
+        _end(f"{part} cannot be built: {error.args[0] if error.args else type(error).__name__}")
     _leave_processes()
+
+
+def _end(message: str) -> None:
+    """Exit code 2 and one line; or the traceback of the error that is being handled."""
+    if os.environ.get("CLIPPLUS_TRACEBACK"):
+        raise
+    sys.stderr.write(f"error: {message}\n(CLIPPLUS_TRACEBACK=1 shows where it came from)\n")
+    sys.exit(2)
+
+
+def _built_part(error: BaseException) -> str | None:
+    """The type of the part of the config that was being built; None for an error of anything else."""
+    parts = [
+        frame.f_locals.get("cfg")
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename == build_functions.__file__ and frame.f_code.co_name == "build_from_cfg"
+    ]
+    known = [part["type"] for part in parts if isinstance(part, dict) and "type" in part]
+    return None if not known else getattr(known[-1], "__name__", str(known[-1]))
 
 
 def _leave_processes() -> None:
