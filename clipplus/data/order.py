@@ -62,7 +62,7 @@ class GlobalBatches(Sampler[list[tuple[int, int]]]):
 
     Raises:
         TypeError: another sampler was configured.
-        ValueError: the data set is smaller than one global batch.
+        ValueError: the data set is smaller than one global batch, or batches of less than one sample.
     """
 
     def __init__(self, sampler: EpochOrder, batch_size: int) -> None:
@@ -71,6 +71,8 @@ class GlobalBatches(Sampler[list[tuple[int, int]]]):
                 f"train_dataloader.batch_sampler GlobalBatches needs sampler=dict(type='EpochOrder'), "
                 f"got {type(sampler).__name__}"
             )
+        if batch_size < 1:
+            raise ValueError(f"train_dataloader.batch_size must be at least 1, got {batch_size}")
         self.sampler = sampler
         self.batch_size = batch_size
         self.rank, self.world_size = get_dist_info()

@@ -2,13 +2,14 @@
 
 import argparse
 import inspect
+import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -19,9 +20,9 @@ from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
 from clipplus.did_you_mean import did_you_mean
+from clipplus.engine.build_errors import BAD_PARTS, build_error
 from clipplus.engine.config_layout import remember_layouts
 from clipplus.engine.latest import latest_checkpoint, numbered_checkpoints, require_whole
-from clipplus.engine.option_errors import option_error
 from clipplus.engine.run_checkpoint import CheckpointNotSavedError
 
 # Read by mmengine's Runner from the config itself, not from its arguments.
@@ -68,8 +69,7 @@ def load_config(arguments: argparse.Namespace) -> Config:
         raise FileNotFoundError(f"config {arguments.config} does not exist")
     config = Config.fromfile(arguments.config)
     if arguments.cfg_options:
-        require_known_options(config, arguments.cfg_options)
-        config.merge_from_dict(arguments.cfg_options)
+        merge_options(config, arguments.cfg_options)
     config.launcher = arguments.launcher
     if arguments.work_dir:
         config.work_dir = arguments.work_dir
@@ -80,16 +80,51 @@ def load_config(arguments: argparse.Namespace) -> Config:
 
 
 def require_known_options(config: Config, options: Iterable[str]) -> None:
-    """Refuse options whose first name means nothing to anybody: merged, a misspelt one would change nothing.
+    """Refuse options whose first name means nothing to anybody: merged, they would change nothing.
+
+    Variables of a config file such as `data_root` are among them: the parts that they went into were made when the file
+    was read.
 
     Raises:
-        ValueError: an unknown first name, with the nearest known one.
+        ValueError: an unknown first name, with the nearest known one; a variable, with places where its value is.
     """
-    known = {*config.keys(), *inspect.signature(Runner.__init__).parameters, *_READ_BY_RUNNER}
+    runner: Any = RUNNERS.get(config.runner_type) if config.get("runner_type") else Runner
+    read = {*inspect.signature((runner or Runner).__init__).parameters, *_READ_BY_RUNNER}
     for option in options:
         first = option.split(".")[0]
-        if first not in known:
-            raise ValueError(f"--cfg-options {option}: the config has no '{first}'{did_you_mean(first, known)}")
+        if first in read:
+            continue
+        if first not in config:
+            raise ValueError(f"--cfg-options {option}: the config has no '{first}'{did_you_mean(first, read)}")
+        places = list(itertools.islice(_places_of(config[first], {k: v for k, v in config.items() if k in read}), 3))
+        raise ValueError(
+            f"--cfg-options {option}: '{first}' is a variable of the config file and has done its work when that is "
+            f"read; change it {'there' if not places else 'where it went: ' + ', '.join(places) + ', or in the file'}"
+        )
+
+
+def _places_of(value: Any, part: Any, prefix: str = "") -> Iterator[str]:
+    """Dotted keys below which a value lies, as it is or, if it is a text, as the beginning of another one."""
+    for key, inner in part.items() if isinstance(part, dict) else enumerate(part):
+        name = f"{prefix}{key}"
+        if inner == value or (isinstance(inner, str) and isinstance(value, str) and value and inner.startswith(value)):
+            yield name
+        elif isinstance(inner, dict | list | tuple):
+            yield from _places_of(value, inner, f"{name}.")
+
+
+def merge_options(config: Config, options: dict[str, Any]) -> None:
+    """Put options of the command line into a config.
+
+    Raises:
+        ValueError: see `require_known_options`; or a position or a part that the config does not have.
+    """
+    require_known_options(config, options)
+    try:
+        config.merge_from_dict(options)
+    # What mmengine raises for positions in lists and for keys below what is no dict.
+    except (KeyError, IndexError, TypeError, AttributeError, AssertionError) as error:
+        raise ValueError(f"--cfg-options {', '.join(options)} do not fit the config: {error}") from error
 
 
 def run_tool(main: Callable[[], object]) -> None:
@@ -103,13 +138,22 @@ def run_tool(main: Callable[[], object]) -> None:
         # Asked to stop (exit code 85): as orderly an end as any other.
         _leave_processes()
         raise
-    except (*_BAD_INPUT, TypeError) as error:
-        text = option_error(error) if isinstance(error, TypeError) else str(error)
-        if text is None or os.environ.get("CLIPPLUS_TRACEBACK"):
+    except _BAD_INPUT as error:
+        _end(str(error))
+    except BAD_PARTS as error:
+        text = build_error(error)
+        if text is None:
             raise
-        sys.stderr.write(f"error: {text}\n(CLIPPLUS_TRACEBACK=1 shows where it came from)\n")
-        sys.exit(2)
+        _end(text)
     _leave_processes()
+
+
+def _end(message: str) -> None:
+    """Exit code 2 and one line; or the traceback of the error that is being handled."""
+    if os.environ.get("CLIPPLUS_TRACEBACK"):
+        raise
+    sys.stderr.write(f"error: {message}\n(CLIPPLUS_TRACEBACK=1 shows where it came from)\n")
+    sys.exit(2)
 
 
 def _leave_processes() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import DictAction
 
-from clipplus.engine.option_errors import option_error
+from clipplus.engine.build_errors import BAD_PARTS, build_error
 from clipplus.evaluation import ImageFeatures
 from clipplus.methods.ape.cache_head import CacheHead
 from clipplus.methods.ape.checkpoints import (
@@ -107,8 +107,8 @@ def run_table(arguments: argparse.Namespace) -> int:
             try:
                 record = table.run(cell, arguments.work_dir or arguments.out / "fits", arguments.keep)
             # One cell's trouble is not that of the others; it is told, and the cell stays missing.
-            except (OSError, RuntimeError, TypeError, ValueError) as error:
-                text = option_error(error) if isinstance(error, TypeError) else str(error)
+            except (OSError, RuntimeError, ValueError, *BAD_PARTS) as error:
+                text = build_error(error) if isinstance(error, BAD_PARTS) else str(error)
                 if text is None:
                     raise
                 failed += 1

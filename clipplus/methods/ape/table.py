@@ -19,7 +19,7 @@ from mmengine.config import Config
 from clipplus.checkpoints import fingerprint
 from clipplus.checkpoints.atomic import written_aside
 from clipplus.checkpoints.provenance import annotation_fingerprints, file_fingerprint, git_state, machine, versions
-from clipplus.engine.launch import build_runner, require_known_options
+from clipplus.engine.launch import build_runner, merge_options
 from clipplus.methods.ape.fit_record import FitRecordHook
 from clipplus.methods.ape.search_on import accuracies
 
@@ -90,8 +90,7 @@ def cell_config(cell: Cell, options: Mapping[str, Any] | None = None) -> Config:
     config.randomness = dict(config.get("randomness") or {}, seed=cell.seed)
     by_shots = config.get("options_by_shots") or {}
     for more in (by_shots.get(str(cell.shots)) or {}, options or {}):
-        require_known_options(config, more)
-        config.merge_from_dict(dict(more))
+        merge_options(config, dict(more))
     return config
 
 

@@ -1,4 +1,4 @@
-"""A config that gives a part arguments which it does not take: told in the config's words."""
+"""A part of a config that cannot be built: told in the config's words."""
 
 import inspect
 import re
@@ -12,6 +12,24 @@ from clipplus.did_you_mean import did_you_mean
 
 _UNKNOWN = re.compile(r"got an unexpected keyword argument '(\w+)'")
 _MISSING = re.compile(r"missing \d+ required .*?arguments?: (.+)")
+
+
+#: What building raises for a type that nobody registered, an option that the part does not have or of another kind.
+BAD_PARTS = (KeyError, TypeError, AttributeError, AssertionError)
+
+
+def build_error(error: BaseException) -> str | None:
+    """What is wrong with a part that a registry was building; None if none was being built."""
+    part = next((name for frame in _building(error) if (name := _type_of(frame.f_locals.get("cfg")))), None)
+    if part is None:
+        return None
+    wrong = option_error(error) if isinstance(error, TypeError) else None
+    return wrong or f"{part} cannot be built: {error.args[0] if error.args else type(error).__name__}"
+
+
+def _type_of(config: Any) -> str | None:
+    kind = config.get("type") if isinstance(config, dict) else None
+    return None if kind is None else getattr(kind, "__name__", str(kind))
 
 
 def option_error(error: TypeError) -> str | None:
@@ -33,7 +51,7 @@ def option_error(error: TypeError) -> str | None:
     return None
 
 
-def _building(error: TypeError) -> Iterator[FrameType]:
+def _building(error: BaseException) -> Iterator[FrameType]:
     """Frames of mmengine's builder on the way to the error, the innermost first."""
     frames, traceback = [], error.__traceback__
     while traceback is not None:
