@@ -5,7 +5,8 @@ Importing this package registers its parts, and those of few-shot video; configs
 """
 
 import clipplus.few_shot_video  # noqa: F401 - registers the shared parts
+from clipplus.methods.clip_fsar.combine_weight import CombineSweep
 from clipplus.methods.clip_fsar.head import CLIPFSARHead
 from clipplus.methods.clip_fsar.temporal_transformer import TemporalTransformer
 
-__all__ = ["CLIPFSARHead", "TemporalTransformer"]
+__all__ = ["CLIPFSARHead", "CombineSweep", "TemporalTransformer"]

@@ -121,7 +121,8 @@ class TemporalTransformer(BaseModule):
             tokens: (B, N, D).
             memory: (B, M, D), what the first layer attends to; None: the tokens themselves.
         """
-        for attention, feed_forward in self.layers:
+        for layer in self.layers:
+            attention, feed_forward = layer[0], layer[1]  # type: ignore[index]
             tokens = tokens + attention(tokens, memory)
             tokens = tokens + feed_forward(tokens)
             memory = None
