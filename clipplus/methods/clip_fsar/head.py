@@ -4,7 +4,7 @@ Shape letters of this file: E episodes, Q queries, S supports, W ways, T frames,
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -188,9 +188,13 @@ class CLIPFSARHead(FewShotHead):
         """Text (E, W, D) of each way."""
         return mean_over_shots(at_least_float32(support_text), Ways.of(support_label))
 
-    def between_frames(self, query: Tensor, support: Tensor, support_label: Tensor, **texts: Any) -> Tensor:
+    def between_frames(  # type: ignore[override]
+        self, query: Tensor, support: Tensor, data_samples: Sequence[EpisodeDataSample], class_text: Tensor
+    ) -> Tensor:
         """See `FewShotHead.between_frames`; between frames that have passed the transformer."""
-        return super().between_frames(*self.modulate(query, support, support_label, **texts))
+        support_label = torch.stack([sample.support_label for sample in data_samples])
+        support_text = class_text[_classes(data_samples, "support_class", class_text)]
+        return self._matched(*self.modulate(query, support, support_label, support_text))
 
 
 def _classes(data_samples: Sequence[EpisodeDataSample], field: str, class_text: Tensor) -> Tensor:
