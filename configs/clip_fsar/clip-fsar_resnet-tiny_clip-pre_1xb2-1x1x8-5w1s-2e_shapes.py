@@ -1,5 +1,5 @@
 # python tools/train.py configs/clip/clip_resnet-tiny_1xb128-8e_shapes.py
-# python tools/train.py configs/clip_fsar/clip-fsar_resnet-tiny_clip-pre_1xb4-1x1x8-5w1s-2e_shapes.py
+# python tools/train.py configs/clip_fsar/clip-fsar_resnet-tiny_clip-pre_1xb2-1x1x8-5w1s-2e_shapes.py
 _base_ = [
     '../_base_/default_runtime.py', './_base_/clip-fsar_resnet-tiny.py', '../_base_/datasets/shapes_video.py',
     '../_base_/schedules/few_shot_adamw.py'
