@@ -4,6 +4,7 @@ import argparse
 import inspect
 import itertools
 import os
+import re
 import subprocess
 import sys
 import traceback
@@ -167,13 +168,21 @@ def run_tool(main: Callable[[], object]) -> None:
         _leave_processes()
         raise
     except _BAD_INPUT as error:
-        _end(str(error))
+        _end(_message_of(error))
     except _BAD_PARTS as error:
         part = _built_part(error)
         if part is None:
             raise
         _end(f"{part} cannot be built: {error.args[0] if error.args else type(error).__name__}")
     _leave_processes()
+
+
+def _message_of(error: BaseException) -> str:
+    """The error's message; of one that came from a loader's worker without the traceback that torch puts before it."""
+    text = str(error)
+    if not re.match(r"Caught \w+ in DataLoader worker process", text):
+        return text
+    return re.split(r"^\w+(?:\.\w+)*: ", text, flags=re.MULTILINE)[-1].strip()
 
 
 def _end(message: str) -> None:
