@@ -170,10 +170,10 @@ def run_tool(main: Callable[[], object]) -> None:
     except _BAD_INPUT as error:
         _end(_message_of(error))
     except _BAD_PARTS as error:
-        part = _built_part(error)
-        if part is None:
+        message = build_failure(error)
+        if message is None:
             raise
-        _end(f"{part} cannot be built: {error.args[0] if error.args else type(error).__name__}")
+        _end(message)
     _leave_processes()
 
 
@@ -193,15 +193,18 @@ def _end(message: str) -> None:
     sys.exit(2)
 
 
-def _built_part(error: BaseException) -> str | None:
-    """The type of the part of the config that was being built; None for an error of anything else."""
+def build_failure(error: BaseException) -> str | None:
+    """Which part of a config could not be built and why; None for an error of anything else."""
     parts = [
         frame.f_locals.get("cfg")
         for frame, _ in traceback.walk_tb(error.__traceback__)
         if frame.f_code.co_filename == build_functions.__file__ and frame.f_code.co_name == "build_from_cfg"
     ]
     known = [part["type"] for part in parts if isinstance(part, dict) and "type" in part]
-    return None if not known else getattr(known[-1], "__name__", str(known[-1]))
+    if not known:
+        return None
+    reason = error.args[0] if error.args else type(error).__name__
+    return f"{getattr(known[-1], '__name__', known[-1])} cannot be built: {reason}"
 
 
 def _leave_processes() -> None:
