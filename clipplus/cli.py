@@ -279,6 +279,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except _BAD_INPUT as error:
         print(f"clipplus: {error}", file=sys.stderr)
         return 2
+    except (AssertionError, AttributeError, KeyError, TypeError) as error:
+        from clipplus.engine.build_errors import build_error
+
+        message = build_error(error)
+        if message is None:
+            raise
+        print(f"clipplus: {message}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

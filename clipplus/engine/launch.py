@@ -4,6 +4,7 @@ import argparse
 import inspect
 import itertools
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -36,6 +37,17 @@ _BAD_INPUT = (CheckpointNotSavedError, FileExistsError, FileNotFoundError, IsADi
 Launcher = Literal["none", "pytorch", "slurm", "mpi"]
 
 
+class OptionsAction(DictAction):
+    """mmengine's `KEY=VALUE`, which says nothing of an option without `=`."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        """Take the options."""
+        bad = [value for value in values if "=" not in value.lstrip("=")]
+        if bad:
+            parser.error(f"{option_string}: expected KEY=VALUE, got '{bad[0]}'")
+        super().__call__(parser, namespace, values, option_string)
+
+
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that training and testing have in common."""
     parser.add_argument("config", help="config file, e.g. one of configs/clip/")
@@ -43,7 +55,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=OptionsAction,
         metavar="KEY=VALUE",
         help="override config values, e.g. train_dataloader.batch_size=64 optim_wrapper.optimizer.lr=1e-3",
     )
@@ -62,12 +74,10 @@ def load_config(arguments: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: no such config.
-        ValueError: a launcher that cannot work here.
+        ValueError: one that cannot be read; options that do not fit it; a launcher that cannot work here.
     """
     os.environ.setdefault("LOCAL_RANK", str(arguments.local_rank))
-    if not Path(arguments.config).is_file():
-        raise FileNotFoundError(f"config {arguments.config} does not exist")
-    config = Config.fromfile(arguments.config)
+    config = read_config(arguments.config)
     if arguments.cfg_options:
         merge_options(config, arguments.cfg_options)
     config.launcher = arguments.launcher
@@ -77,6 +87,22 @@ def load_config(arguments: argparse.Namespace) -> Config:
         config.work_dir = str(Path("work_dirs") / Path(arguments.config).stem)
     start_processes(arguments.launcher)
     return config
+
+
+def read_config(path: str | Path) -> Config:
+    """The config in a file, which is run.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is no config, or cannot be run.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"config {path} does not exist")
+    try:
+        return Config.fromfile(path)
+    # Another kind of file; a slip of the pen; a module of `custom_imports` that is not there.
+    except (OSError, SyntaxError, NameError, ImportError) as error:
+        raise ValueError(f"config {path} cannot be read: {type(error).__name__}: {error}") from error
 
 
 def require_known_options(config: Config, options: Iterable[str]) -> None:
@@ -139,13 +165,21 @@ def run_tool(main: Callable[[], object]) -> None:
         _leave_processes()
         raise
     except _BAD_INPUT as error:
-        _end(str(error))
+        _end(_message_of(error))
     except BAD_PARTS as error:
         text = build_error(error)
         if text is None:
             raise
         _end(text)
     _leave_processes()
+
+
+def _message_of(error: BaseException) -> str:
+    """The error's message; of one that came from a loader's worker without the traceback that torch puts before it."""
+    text = str(error)
+    if not re.match(r"Caught \w+ in DataLoader worker process", text):
+        return text
+    return re.split(r"^\w+(?:\.\w+)*: ", text, flags=re.MULTILINE)[-1].strip()
 
 
 def _end(message: str) -> None:

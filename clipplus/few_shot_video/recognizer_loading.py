@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor
 
 from clipplus.checkpoints import load_restricted, tower_hash
 from clipplus.clip.inference import tag_statistics, tower_options
+from clipplus.engine.launch import read_config
 from clipplus.engine.loading import load_from_restricted
 from clipplus.few_shot_video.evaluation_pipeline import Description, describe_pipeline, require_harmless
 from clipplus.few_shot_video.recognizer import FewShotRecognizer
@@ -171,9 +171,7 @@ def _plain(path: Path, options: Any) -> dict[str, Any]:
 
 
 def _from_config(config_file: Path, checkpoint: str | Path | None) -> Loaded:
-    if not config_file.is_file():
-        raise FileNotFoundError(f"config {config_file} does not exist")
-    config = Config.fromfile(config_file)
+    config = read_config(config_file)
     described = config.get("model") or {}
     if described.get("type") != "FewShotRecognizer":
         raise ValueError(f"{config_file} is no config of few-shot video: its model is {described.get('type')}")

@@ -68,7 +68,7 @@ class FewShotVideoDataset(BaseActionDataset):
         if not path.is_file():
             raise FileNotFoundError(f"list of videos {path} does not exist: check ann_file and data_root")
         self._require_folder()
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = _text(path).splitlines()
         videos = [self._parse(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
         if not videos:
             raise ValueError(f"{path} lists no videos")
@@ -125,10 +125,22 @@ def _require_different(videos: Sequence[dict[str, Any]], path: Path) -> None:
         raise ValueError(f"{path} lists '{twice}' {times} times: an episode could ask for what it was shown")
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text file: {error}") from error
+
+
 def _class_names(path: Path, split: str) -> tuple[str, ...]:
     if not path.is_file():
         raise FileNotFoundError(f"file of class names {path} does not exist: check classes_file")
-    content = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"file of class names {path} is no JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f'file of class names {path}: expected an object like {{"train": ["a name", ...], ...}}')
     names = content.get(split)
     if not names:
         known = ", ".join(name for name, value in content.items() if value)

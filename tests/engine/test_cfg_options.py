@@ -1,12 +1,13 @@
 """Options of the command line either change the run or are refused."""
 
+import argparse
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mmengine.config import Config
 
-from clipplus.engine.launch import merge_options, require_known_options
+from clipplus.engine.launch import add_run_arguments, merge_options, read_config, require_known_options
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -63,3 +64,27 @@ def test_variables_of_the_few_shot_data_are_refused(name: str) -> None:
 def test_what_a_runner_of_its_own_reads_is_known() -> None:
     path = CONFIGS / "clip" / "clip_vit-large-p14_8xb512-fsdp-32e_own-pictures-224.py"
     require_known_options(Config.fromfile(path), ["strategy.type", "sync_bn", "randomness.seed"])
+
+
+def test_an_option_without_value_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    add_run_arguments(parser)
+    assert parser.parse_args(["c.py", "--cfg-options", "a.b=1", "c=x"]).cfg_options == {"a.b": 1, "c": "x"}
+    with pytest.raises(SystemExit):
+        parser.parse_args(["c.py", "--cfg-options", "a.b=1", "lr"])
+    assert "--cfg-options: expected KEY=VALUE, got 'lr'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.py", "x = (", r"config .*a\.py cannot be read: SyntaxError"),
+        ("a.py", "x = y", r"config .*a\.py cannot be read: NameError"),
+        ("a.py", "custom_imports = dict(imports=['nobodys.module'])", r"a\.py cannot be read: ImportError: .*nobodys"),
+        ("a.md", "x", r"config .*a\.md cannot be read: OSError"),
+    ],
+)
+def test_files_that_are_no_configs_are_refused(name: str, text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_config(tmp_path / name)

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 from mmengine.registry import MODELS
 
 import clipplus.few_shot_video  # noqa: F401 - registers its parts
@@ -40,6 +41,28 @@ def test_parts_that_cannot_be_built_are_named_in_one_line(
     assert first.startswith("error: ")
     assert re.search(message, first)
     assert "CLIPPLUS_TRACEBACK=1" in second
+
+
+class CannotBeRead(torch.utils.data.Dataset):
+    """Fails with two errors, one after the other."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> int:
+        try:
+            raise ValueError("decoder: bad: data")
+        except ValueError as error:
+            raise ValueError(f"video {index} cannot be read: bad: data; mend it") from error
+
+
+def test_of_an_error_in_a_worker_only_its_message_is_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CLIPPLUS_TRACEBACK", raising=False)
+    with pytest.raises(SystemExit):
+        run_tool(lambda: list(torch.utils.data.DataLoader(CannotBeRead(), num_workers=1)))
+    assert capsys.readouterr().err.splitlines()[0] == "error: video 0 cannot be read: bad: data; mend it"
 
 
 def test_the_traceback_is_shown_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

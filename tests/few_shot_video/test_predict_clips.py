@@ -162,6 +162,22 @@ def test_short_clips_and_queries_that_were_shown_are_noted(
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("OTAMMatcher", "OTAMatcher", "clipplus: OTAMatcher cannot be built: OTAMatcher is not in the "),
+        ("smoothing", "smothing", "clipplus: OTAMMatcher has no option 'smothing' (did you mean 'smoothing'?)"),
+        ("dict(type='ClipDecode')", "dict(type='Resiz')", "clipplus: Resiz cannot be built: Resiz is not in the "),
+    ],
+)
+def test_a_config_that_cannot_be_built_ends_in_one_line(
+    old: str, new: str, message: str, place_config: Path, clip_folders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place_config.write_text(place_config.read_text().replace(old, new))
+    assert predict(place_config, clip_folders) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(message)
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "state --images and --names for pictures, or --supports and --queries for clips"),

@@ -64,6 +64,17 @@ def test_a_class_without_a_name_is_refused_when_the_list_is_read(tmp_path: Path)
         build(path, classes_file=str(tmp_path / "classes.json"), classes_split="test")
 
 
+def test_files_of_another_kind_are_named(tmp_path: Path) -> None:
+    path, names = write_list(tmp_path, "a.mp4 0\n"), tmp_path / "classes.json"
+    for content, message in ((b"x", "is no JSON"), (b"[1]", "expected an object"), (b"\xff", "is no text file")):
+        names.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"classes\.json:? {message}"):
+            build(path, classes_file=str(names))
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"train\.txt is no text file"):
+        build(path)
+
+
 def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"list of videos .*none.txt does not exist"):
         build(tmp_path / "none.txt")

@@ -67,12 +67,23 @@ def test_a_set_is_chosen_by_name(tool, tmp_path):
 
 @pytest.mark.parametrize(
     ("line", "message"),
-    [("{", "line 1 is no JSON"), ('{"sample_id": 1, "rank": 0}', "line 1 is no episode of a FewShotAccuracy")],
+    [
+        ("{", "line 1 is no JSON"),
+        ('{"sample_id": 1, "rank": 0}', "line 1 is no episode of a FewShotAccuracy"),
+        ('{"sample_id": "x", "label": 1, "predicted": 0}', "line 1 is no episode of a FewShotAccuracy"),
+    ],
 )
 def test_a_file_that_is_no_dump_is_refused(tool, tmp_path, line, message):
     path = tmp_path / "a.jsonl"
     path.write_text(line + "\n")
     with pytest.raises(ValueError, match=message):
+        tool.main([str(path), str(path)])
+
+
+def test_a_file_that_is_no_text_is_named(tool, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"a\.jsonl is no text file"):
         tool.main([str(path), str(path)])
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -96,6 +97,46 @@ def test_files_that_are_not_there_are_named(tool: ModuleType, tmp_path: Path) ->
     (tmp_path / "test.txt").write_text("a.mp4 0\n")
     with pytest.raises(FileNotFoundError, match=r"folder of videos .*gone does not exist; see docs/few_shot_data.md"):
         tool.report_missing(tmp_path / "test.txt", tmp_path / "gone", "", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("one.yaml", b"a: [", r"one\.yaml is no YAML file: while parsing"),
+        ("one.yaml", b"TRAIN: 3", r"one\.yaml has no TRAIN\.CLASS_NAME"),
+        ("one.yaml", b"TRAIN: {CLASS_NAME: 3}", r"one\.yaml has no TRAIN\.CLASS_NAME"),
+        ("train_few_shot.txt", b"\xff\xfe", r"train_few_shot\.txt is no text file"),
+    ],
+)
+def test_files_of_another_kind_end_in_one_line(
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture, name: str, content: bytes, message: str
+) -> None:
+    source = write_official(tmp_path / "official", BARE)
+    (source / name).write_bytes(content)
+    assert tool.main(["convert", str(source), str(tmp_path / "ours"), "--config", str(source / "one.yaml")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(message, line)
+
+
+def test_a_place_that_cannot_be_written_ends_in_one_line(
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    source = write_official(tmp_path / "official", BARE)
+    (tmp_path / "file").touch()
+    assert tool.main(["convert", str(source), str(tmp_path / "file")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert str(tmp_path / "file") in line
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("x", r"classes\.json is no JSON"), ("[1]", r"classes\.json: expected an object like")]
+)
+def test_class_names_of_another_form_are_refused(tool: ModuleType, tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "classes.json").write_text(content)
+    (tmp_path / "labels.json").write_text("[]")
+    with pytest.raises(ValueError, match=message):
+        tool.name_classes(tmp_path, [tmp_path / "labels.json"])
 
 
 @pytest.mark.parametrize(

@@ -63,12 +63,13 @@ def read_dump(path: Path, set_name: str | None) -> Records:
         raise FileNotFoundError(f"{path} does not exist: write it with tools/test.py --dump")
     records: Records = []
     line_of: dict[tuple[str, int], int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_lines(path), start=1):
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
             raise ValueError(f"{path} line {number} is no JSON: {error}") from error
-        if not isinstance(record, dict) or not {"sample_id", "label", "predicted"} <= record.keys():
+        known = isinstance(record, dict) and {"sample_id", "label", "predicted"} <= record.keys()
+        if not known or not isinstance(record["sample_id"], int):
             raise ValueError(f"{path} line {number} is no episode of a FewShotAccuracy: {line[:80]}")
         missing = [field for field in _SAYS_WHICH if field not in record]
         if missing:
@@ -88,6 +89,13 @@ def read_dump(path: Path, set_name: str | None) -> Records:
     if set_name is not None and set_name not in known:
         raise ValueError(f"{path} has no set '{set_name}', only {', '.join(known)}")
     return [record for record in records if set_name in (None, record.get("set", ""))]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text file: {error}") from error
 
 
 def class_names(records: Records) -> dict[int, str]:

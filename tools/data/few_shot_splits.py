@@ -81,7 +81,7 @@ def read_list(path: Path) -> Videos:
 def _lines(path: Path) -> list[tuple[int, str]]:
     if not path.is_file():
         raise FileNotFoundError(f"list {path} does not exist")
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = _text(path).splitlines()
     return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
 
 
@@ -103,12 +103,16 @@ def config_names(path: Path) -> dict[str, list[str]]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"config {path} does not exist")
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        content = yaml.safe_load(_text(path))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no YAML file: {' '.join(str(error).split())}") from error
     content = content if isinstance(content, dict) else {}
     names = {}
     for split in ("train", "test"):
-        found = (content.get(split.upper()) or {}).get("CLASS_NAME")
-        if not found:
+        part = content.get(split.upper())
+        found = part.get("CLASS_NAME") if isinstance(part, dict) else None
+        if not isinstance(found, list) or not found:
             raise ValueError(f"{path} has no {split.upper()}.CLASS_NAME, the names of the {split} classes")
         names[split] = [str(name) for name in found]
     return names
@@ -151,6 +155,18 @@ def convert(source: Path, target: Path, config: Path | None) -> None:
         print(f"{split}: no class names; the command `names` takes them from the labels of Something-Something V2")
 
 
+def _text(path: Path) -> str:
+    """Content of a text file.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text file: {error}") from error
+
+
 def _official_list(folder: Path, split: str) -> Path:
     """`test_few_shot.txt`; the read-me of some releases has the words the other way round."""
     places = [folder / f"{split}_few_shot.txt", folder / f"few_shot_{split}.txt"]
@@ -175,7 +191,12 @@ def name_classes(folder: Path, label_files: list[Path]) -> None:
     file = folder / "classes.json"
     if not file.is_file():
         raise FileNotFoundError(f"{file} does not exist")
-    names = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        names = json.loads(_text(file))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file} is no JSON: {error}") from error
+    if not isinstance(names, dict):
+        raise ValueError(f'{file}: expected an object like {{"train": ["a name", ...], "val": null, ...}}')
     for split in SPLITS:
         if not names.get(split):
             names[split] = _labelled(folder / f"{split}.txt", templates)
@@ -187,7 +208,7 @@ def _templates(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise FileNotFoundError(f"label file {path} does not exist")
     try:
-        return {str(entry["id"]): str(entry["template"]) for entry in json.loads(path.read_text(encoding="utf-8"))}
+        return {str(entry["id"]): str(entry["template"]) for entry in json.loads(_text(path))}
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: expected a JSON list of objects with 'id' and 'template' ({error!r})") from error
 
@@ -281,7 +302,7 @@ def main(argv: list[str] | None = None) -> int:
         else:
             lost = report_missing(arguments.list, arguments.videos, arguments.suffix, arguments.write)
             return int(lost > 0)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     return 0
