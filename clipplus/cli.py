@@ -280,9 +280,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"clipplus: {error}", file=sys.stderr)
         return 2
     except (AssertionError, AttributeError, KeyError, TypeError) as error:
-        from clipplus.engine.launch import build_failure
+        from clipplus.engine.build_errors import build_error
 
-        message = build_failure(error)
+        message = build_error(error)
         if message is None:
             raise
         print(f"clipplus: {message}", file=sys.stderr)

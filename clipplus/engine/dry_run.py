@@ -90,6 +90,9 @@ def _report(stopwatch: _StopwatchHook, samples: int) -> dict[str, float]:
 
 @master_only
 def _print(report: dict[str, float], updates: int) -> None:
+    if not updates:
+        sys.stdout.write(f"dry run: no updates to train, peak memory {report['peak_memory_gib']:.2f} GiB\n")
+        return
     sys.stdout.write(
         f"dry run: {report['seconds_per_update']:.3f} s per update, {report['samples_per_second']:.0f} samples/s, "
         f"peak memory {report['peak_memory_gib']:.2f} GiB, {updates} updates in about {report['hours']:.2f} hours\n"

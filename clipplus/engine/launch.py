@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,11 +16,12 @@ import torch
 import torch.distributed as dist
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.dist import broadcast_object_list, get_rank, init_dist
-from mmengine.registry import RUNNERS, build_functions
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
 from clipplus.did_you_mean import did_you_mean
+from clipplus.engine.build_errors import BAD_PARTS, build_error
 from clipplus.engine.config_layout import remember_layouts
 from clipplus.engine.latest import latest_checkpoint, numbered_checkpoints, require_whole
 from clipplus.engine.run_checkpoint import CheckpointNotSavedError
@@ -33,9 +33,6 @@ _READ_BY_RUNNER = ("activation_checkpointing", "compile", "efficient_conv_bn_eva
 # What a user can mend. Other OSErrors, such as those of a picture that cannot be decoded, keep their traceback.
 _BAD_INPUT = (CheckpointNotSavedError, FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError,
               PermissionError, FloatingPointError, ValueError)  # fmt: skip
-
-# Of a part that is being built: a type that nobody registered, an option that it does not have or of another kind.
-_BAD_PARTS = (KeyError, TypeError, AttributeError, AssertionError)
 
 Launcher = Literal["none", "pytorch", "slurm", "mpi"]
 
@@ -169,11 +166,11 @@ def run_tool(main: Callable[[], object]) -> None:
         raise
     except _BAD_INPUT as error:
         _end(_message_of(error))
-    except _BAD_PARTS as error:
-        message = build_failure(error)
-        if message is None:
+    except BAD_PARTS as error:
+        text = build_error(error)
+        if text is None:
             raise
-        _end(message)
+        _end(text)
     _leave_processes()
 
 
@@ -191,20 +188,6 @@ def _end(message: str) -> None:
         raise
     sys.stderr.write(f"error: {message}\n(CLIPPLUS_TRACEBACK=1 shows where it came from)\n")
     sys.exit(2)
-
-
-def build_failure(error: BaseException) -> str | None:
-    """Which part of a config could not be built and why; None for an error of anything else."""
-    parts = [
-        frame.f_locals.get("cfg")
-        for frame, _ in traceback.walk_tb(error.__traceback__)
-        if frame.f_code.co_filename == build_functions.__file__ and frame.f_code.co_name == "build_from_cfg"
-    ]
-    known = [part["type"] for part in parts if isinstance(part, dict) and "type" in part]
-    if not known:
-        return None
-    reason = error.args[0] if error.args else type(error).__name__
-    return f"{getattr(known[-1], '__name__', known[-1])} cannot be built: {reason}"
 
 
 def _leave_processes() -> None:

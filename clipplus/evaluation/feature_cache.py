@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from mmengine.logging import print_log
@@ -36,9 +36,15 @@ class ImageFeatures:
     labels: Tensor
     ids: Sequence[str]
 
-    def unit_features(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        """(N, D) rows of length 1, of the mean over the views, computed in `dtype`; views of larger norm weigh more."""
-        mean = self.features.to(dtype).mean(dim=0)
+    def unit_features(self, dtype: torch.dtype = torch.float32, view_mean: Literal["raw", "unit"] = "raw") -> Tensor:
+        """(N, D) rows of length 1, of the mean over the views, computed in `dtype`.
+
+        With 'raw', views of larger norm weigh more; with 'unit' all views weigh the same.
+        """
+        views = self.features.to(dtype)
+        if view_mean == "unit":
+            views = views / views.norm(dim=2, keepdim=True)
+        mean = views.mean(dim=0)
         return mean / mean.norm(dim=1, keepdim=True)
 
 

@@ -80,13 +80,10 @@ def draw_prediction(
         names: of the classes, W.
         probability: (W,).
     """
-    model, head = classifier.model, classifier.model.cls_head
-    matcher: Any = head.matcher
+    matcher: Any = classifier.model.cls_head.matcher
     sample = episode_of(support.labels, 1, tuple(names))
     features = [part[None].to(classifier.device) for part in (query.features[number : number + 1], support.features)]
-    refined = model.refine(*features, [sample])
-    between: Any = head.between_frames
-    dist_NTU = between(*refined, support.labels[None])[0, 0].float().cpu()
+    dist_NTU = classifier.model.between_frames(*features, [sample])[0, 0].float().cpu()
     label = int(probability.argmax())
     shots = (support.labels == label).nonzero().flatten().tolist()
     if matcher.shots == "distance_mean":

@@ -40,14 +40,17 @@ class FewShotHead(BaseModule):
         logits: Tensor = -self.matcher(query, support, support_label)
         return logits
 
-    def between_frames(self, query: Tensor, support: Tensor, support_label: Tensor) -> Tensor:
+    def between_frames(self, query: Tensor, support: Tensor, data_samples: Sequence[EpisodeDataSample]) -> Tensor:
         """Distances between frames as the matcher sees them, see `FrameMatcher.between_frames`; for pictures.
 
-        Heads that change features before they match them do so here, too.
+        Heads that change features before they match them do so here, too. Arguments are those of `predict`.
 
         Raises:
             ValueError: a matcher that compares clips otherwise.
         """
+        return self._matched(query, support, torch.stack([sample.support_label for sample in data_samples]))
+
+    def _matched(self, query: Tensor, support: Tensor, support_label: Tensor) -> Tensor:
         if not isinstance(self.matcher, FrameMatcher):
             raise ValueError(f"{type(self.matcher).__name__} does not pair frames: there is no alignment to draw")
         return self.matcher.between_frames(query, support, support_label)

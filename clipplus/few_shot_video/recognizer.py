@@ -139,6 +139,18 @@ class FewShotRecognizer(BaseModel):
         found: list[EpisodeDataSample] = head.predict(query, support, data_samples, **texts)
         return found
 
+    def between_frames(self, query: Tensor, support: Tensor, data_samples: Sequence[EpisodeDataSample]) -> Tensor:
+        """Distances between frames as the head compares them, see `FewShotHead.between_frames`.
+
+        Arguments are those of `predict_features`.
+        """
+        query, support = self.refine(query, support, data_samples)
+        head: Any = self.cls_head
+        found: Tensor = head.between_frames(
+            query, support, data_samples, **self._texts_for(self.cls_head, data_samples, query.shape[-1])
+        )
+        return found
+
     def extract_feat(self, inputs: Tensor, data_samples: Sequence[EpisodeDataSample]) -> tuple[Tensor, Tensor]:
         """Frame features of the backbone, not normalised: query (E, Q, T, D), support (E, S, T, D)."""
         shots = len(data_samples[0].support_label)

@@ -1,5 +1,6 @@
 """The image half of a CLIP: an open_clip image tower with patch tokens, freezing and safe loading."""
 
+import math
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
@@ -127,6 +128,8 @@ class CLIPImageTower(nn.Module):
         if self._resizes:
             if isinstance(self.visual, TimmModel):
                 resize_positions(weights, self.visual)
+            elif isinstance(self.visual, ModifiedResNet):
+                _resize_pool_positions(weights, self.visual)
             else:
                 resize_pos_embed(weights, self)
         load_tower(self, file, weights, f"image tower '{self.config.name}'")
@@ -216,3 +219,18 @@ class CLIPImageTower(nn.Module):
 def _kind(visual: nn.Module) -> str:
     """How messages call the class of a tower."""
     return f"{type(visual.trunk).__name__} of timm" if isinstance(visual, TimmModel) else type(visual).__name__
+
+
+def _resize_pool_positions(weights: dict[str, Tensor], visual: ModifiedResNet) -> None:
+    """Interpolate the attention pool's positions in `weights` to the grid of the tower, which open_clip leaves alone.
+
+    The first position is the mean's; images are square. Halving a grid averages, which `antialias` sees to.
+    """
+    name = "visual.attnpool.positional_embedding"
+    own, stored = visual.attnpool.positional_embedding, weights.get(name)
+    if stored is None or stored.shape == own.shape:
+        return
+    old, new = (math.isqrt(len(positions) - 1) for positions in (stored, own))
+    grid = stored[1:].float().T.view(1, -1, old, old)
+    grid = F.interpolate(grid, size=(new, new), mode="bicubic", antialias=True, align_corners=False)
+    weights[name] = torch.cat([stored[:1], grid.flatten(2)[0].T.to(stored.dtype)])

@@ -21,7 +21,10 @@ def build(**changes: object) -> None:
     ("changes", "message"),
     [
         (dict(matcher=dict(type="OTAMatcher")), "OTAMatcher cannot be built: OTAMatcher is not in the mmengine::model"),
-        (dict(matcher=dict(type="OTAMMatcher", smothing=1)), "OTAMMatcher cannot be built: .*argument 'smothing'"),
+        (
+            dict(matcher=dict(type="OTAMMatcher", smothing=1)),
+            "OTAMMatcher has no option 'smothing' .did you mean 'smoothing'",
+        ),
         (dict(matcher=dict(type="OTAMMatcher", smoothing="x")), "OTAMMatcher cannot be built: '>' not supported"),
         (dict(matcher="OTAMMatcher"), "FewShotHead cannot be built: cfg should be a dict"),
         (dict(matcher=dict(type="OTAMMatcher", smoothing=0)), "error: smoothing must be above 0, got 0"),

@@ -165,7 +165,7 @@ def test_short_clips_and_queries_that_were_shown_are_noted(
     ("old", "new", "message"),
     [
         ("OTAMMatcher", "OTAMatcher", "clipplus: OTAMatcher cannot be built: OTAMatcher is not in the "),
-        ("smoothing", "smothing", "clipplus: OTAMMatcher cannot be built: "),
+        ("smoothing", "smothing", "clipplus: OTAMMatcher has no option 'smothing' (did you mean 'smoothing'?)"),
         ("dict(type='ClipDecode')", "dict(type='Resiz')", "clipplus: Resiz cannot be built: Resiz is not in the "),
     ],
 )

@@ -160,6 +160,18 @@ def test_larger_images_interpolate_the_positions_of_the_weights(tmp_path: Path) 
     torch.testing.assert_close(tower.visual.positional_embedding[0], model.visual.positional_embedding[0])
 
 
+@pytest.mark.parametrize(("size", "grid"), [(32, 1), (128, 4)])
+def test_a_resnets_pool_interpolates_its_positions_too(tmp_path: Path, size: int, grid: int) -> None:
+    _, path = reference(RESNET, tmp_path)
+    start, tower = CLIPImageTower(RESNET, pretrained=path), CLIPImageTower(RESNET, pretrained=path, image_size=size)
+    old, new = (each.visual.attnpool.positional_embedding for each in (start, tower))
+    assert len(new) == grid**2 + 1
+    assert torch.equal(new[0], old[0])
+    torch.testing.assert_close(new[1:].mean(dim=0), old[1:].mean(dim=0), atol=1e-5, rtol=0)
+    assert torch.equal(tower.visual.conv1.weight, start.visual.conv1.weight)
+    assert tower(torch.rand(2, 3, size, size)).shape == (2, tower.embed_dim)
+
+
 def test_unknown_tower_names_the_nearest_known_one() -> None:
     with pytest.raises(ValueError, match=r"unknown tower 'ViT-B32'; did you mean 'ViT-B-32'"):
         resolve_model("ViT-B32")

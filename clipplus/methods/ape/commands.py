@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.config import DictAction
 
+from clipplus.engine.build_errors import BAD_PARTS, build_error
 from clipplus.evaluation import ImageFeatures
 from clipplus.methods.ape.cache_head import CacheHead
 from clipplus.methods.ape.checkpoints import (
@@ -106,9 +107,12 @@ def run_table(arguments: argparse.Namespace) -> int:
             try:
                 record = table.run(cell, arguments.work_dir or arguments.out / "fits", arguments.keep)
             # One cell's trouble is not that of the others; it is told, and the cell stays missing.
-            except (OSError, RuntimeError, ValueError) as error:
+            except (OSError, RuntimeError, ValueError, *BAD_PARTS) as error:
+                text = build_error(error) if isinstance(error, BAD_PARTS) else str(error)
+                if text is None:
+                    raise
                 failed += 1
-                sys.stdout.write(f"[{number}/{len(due)}] {cell}: FAILED: {error}\n")
+                sys.stdout.write(f"[{number}/{len(due)}] {cell}: FAILED: {text}\n")
                 continue
             accuracies = ", ".join(f"{name} {value:.2f}" for name, value in record["metrics"].items())
             sys.stdout.write(f"[{number}/{len(due)}] {cell}: {accuracies} ({time.monotonic() - begun:.1f} s)\n")

@@ -24,7 +24,7 @@ from clipplus.engine.step_loop import StepLoop
 from clipplus.evaluation import FeatureCache, ImageFeatures, cached_features, feature_parts
 from clipplus.evaluation.loaders import build_evaluation_loader, dataset_of
 from clipplus.methods.ape.cache_head import CacheHead
-from clipplus.methods.ape.fit_record import FitRecordHook, require_same_fit
+from clipplus.methods.ape.fit_record import FitRecordHook, changed_fit
 from clipplus.methods.ape.heads import RefinedHead
 from clipplus.methods.ape.model import FewShotClassifier
 from clipplus.methods.ape.pictures import save_importance
@@ -70,6 +70,7 @@ class FewShotFitLoop(StepLoop):
         max_iters: the training's length in updates.
         val_interval: see `StepLoop`.
         num_views: A, augmented views of each shot whose mean is the key; published: 10.
+        view_mean: 'raw', as published: views of larger norm weigh more in the mean. 'unit': all weigh the same.
         feature_cache: folder of stored features; None takes `features` in clipplus' cache folder.
         feature_dtype: what is stored: 'float32', 'float16' or 'bfloat16'. float16 moves cosines by up to 7e-5.
         train_features: 'views': epoch e trains on stored view e mod A. 'live', as published: images are augmented anew
@@ -94,6 +95,7 @@ class FewShotFitLoop(StepLoop):
         max_iters: int | None = None,
         val_interval: int = 1,
         num_views: int = 10,
+        view_mean: Literal["raw", "unit"] = "raw",
         feature_cache: str | None = None,
         feature_dtype: str = "float32",
         train_features: Literal["views", "live"] = "views",
@@ -101,18 +103,26 @@ class FewShotFitLoop(StepLoop):
     ) -> None:
         if num_views < 1:
             raise ValueError(f"train_cfg.num_views must be at least 1, got {num_views}")
+        if view_mean not in ("raw", "unit"):
+            raise ValueError(f"train_cfg.view_mean must be 'raw' or 'unit', got '{view_mean}'")
         if train_features not in ("views", "live"):
             raise ValueError(f"train_cfg.train_features must be 'views' or 'live', got '{train_features}'")
         super().__init__(runner, dataloader, max_epochs, max_iters, val_interval)
         self.model: FewShotClassifier = unwrapped(runner.model)  # type: ignore[assignment]
         if not isinstance(self.model, FewShotClassifier):
             raise ValueError(f"FewShotFitLoop fits a FewShotClassifier, got {type(self.model).__name__}")
-        self.num_views, self.train_features, self.feature_dtype = num_views, train_features, feature_dtype
+        self.num_views, self.view_mean = num_views, view_mean
+        self.train_features, self.feature_dtype = train_features, feature_dtype
         self.cache = FeatureCache(feature_cache or cache_folder() / "features")
         self.plan = None if search is None else SearchPlan.from_config(search)
         if self.plan is not None and self.head.searched:
             self.plan.grid(self.head)
         trains = any(parameter.requires_grad for parameter in self.head.parameters())
+        if trains and self.plan is not None and self.plan.on == "loo":
+            raise ValueError(
+                f"train_cfg.search.on='loo' is for heads that do not train: {type(self.head).__name__} has learnt the "
+                "shots that it would be asked about; search on 'val'"
+            )
         if self._max_iters and not trains:
             raise ValueError(f"{type(self.head).__name__} has nothing to train: set train_cfg.max_epochs=0")
         self._image_loader = self.dataloader
@@ -171,31 +181,46 @@ class FewShotFitLoop(StepLoop):
             text_tower=None if bank.tower is None else _tower_identity(bank.tower),
             head=_head_options(self.runner.cfg.model.head),
             shots=[[name, int(label)] for name, label in zip(shots.ids, shots.labels, strict=True)],
-            seed=self.runner.seed, num_views=self.num_views, train_features=self.train_features,
+            seed=self.runner.seed, num_views=self.num_views, view_mean=self.view_mean,
+            train_features=self.train_features,
         )  # fmt: skip
-        resumed = self._hook.resumed if self.runner._resume else None
-        if self.head.is_fitted and resumed is not None:
-            require_same_fit(resumed, record, str(self.runner._load_from))
-        else:
+        if not self._keeps_loaded_head(record):
             self._fill_head(bank, names, shots)
         self._hook.record = record
         self._stored["train"] = shots
         if self.train_features == "views":
             self._train_on(shots, names)
 
+    def _keeps_loaded_head(self, record: dict[str, Any]) -> bool:
+        """Whether a checkpoint has brought the cache that this run would make; a resumed run is refused another one."""
+        loaded = self._hook.resumed
+        if not self.head.is_fitted or loaded is None:
+            return False
+        source, changed = self.runner._load_from, changed_fit(loaded, record)
+        if changed and self.runner._resume:
+            raise ValueError(
+                f"{source} was saved by a run that differs in {', '.join(changed)}: the resumed run would not be the "
+                "same run. Start anew in another --work-dir; stored features are used again where they fit"
+            )
+        if changed:
+            print_log(
+                f"the classifier in load_from={source} was fitted with other {', '.join(changed)}: it is replaced by a "
+                "new fit (clipplus ape extend adds shots to a fitted one)",
+                logger="current", level=logging.WARNING,
+            )  # fmt: skip
+        return not changed
+
     def _fill_head(self, bank: Any, names: list[str], shots: ImageFeatures) -> None:
         device = self.head.alpha.device
         tower = None if bank.tower is None else bank.tower.to(device).eval()
         text = bank.embeddings(tower, names, cache=True)
+        keys = shots.unit_features(view_mean=self.view_mean)
         # What a runner made float64 stays it.
         dtype = self.head.text_weight.dtype
-        self.head.fit(
-            text.to(dtype), shots.unit_features().to(device, dtype), shots.labels.to(device), names, list(shots.ids)
-        )
+        self.head.fit(text.to(dtype), keys.to(device, dtype), shots.labels.to(device), names, list(shots.ids))
         cache = f"{len(shots.labels)} keys of {len(names)} classes"
         if isinstance(self.head, RefinedHead):
-            kept = f"{len(self.head.channels)} of {text.shape[1]} channels kept"
-            print_log(f"cache: {cache}, {kept}", logger="current")
+            print_log(f"cache: {cache}, {self.head.describe_channels()}", logger="current")
             save_importance(Path(self.runner.work_dir) / "pictures" / IMPORTANCE, cache, self.head)
         else:
             print_log(f"cache: {cache}", logger="current")
@@ -256,7 +281,7 @@ class FewShotFitLoop(StepLoop):
             return False
         checkpoints = self._checkpoints
         keeps_best = self._max_iters > 0 and checkpoints is not None and checkpoints.save_best is not None
-        return keeps_best or (self.plan is not None and bool(self.head.searched))
+        return keeps_best or (self.plan is not None and self.plan.on == "val" and bool(self.head.searched))
 
     def _evaluation_features(self, mode: str, name: str, dataset: Any, config: Mapping[str, Any]) -> ImageFeatures:
         parts = self._parts(dataset, config["dataset"], 1, None)
@@ -308,7 +333,8 @@ class FewShotFitLoop(StepLoop):
             return
         if plan.on == "val" and self.runner.val_loop is None:
             print_log(
-                "no validation data: alpha, beta and gamma stay at their initial values",
+                "no validation data: alpha, beta and gamma stay at their initial values; "
+                "train_cfg.search.on='loo' chooses them on the shots",
                 logger="current", level=logging.WARNING,
             )  # fmt: skip
             return
@@ -323,6 +349,8 @@ class FewShotFitLoop(StepLoop):
         print_log(describe(result, self.head.searched, before, plan, where), logger="current", level=level)
 
     def _search_images(self, plan: SearchPlan) -> tuple[str, ImageFeatures]:
+        if plan.on == "loo":
+            return "the shots, each without itself", self._stored["train"]
         config = self.runner.cfg[f"{plan.on}_dataloader"]
         names = list(config.get("sets") or ())
         name = plan.set or names[0]
@@ -376,4 +404,10 @@ def _require_classes(names: list[str], classes: list[str]) -> None:
     if len(names) < 2:
         raise ValueError(f"train_dataloader's data has one class, '{names[0]}': a classifier needs at least 2")
     if classes and len(names) != len(classes):
-        raise ValueError(f"model.text_bank names {len(names)} classes, but the training data has {len(classes)}")
+        first = next((i for i, pair in enumerate(zip(names, classes, strict=False)) if pair[0] != pair[1]), None)
+        differ = (
+            "" if first is None else f"; number {first} is the first to differ: '{names[first]}', '{classes[first]}'"
+        )
+        raise ValueError(
+            f"model.text_bank names {len(names)} classes, but the training data has {len(classes)}{differ}"
+        )

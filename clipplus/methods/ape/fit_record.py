@@ -85,16 +85,7 @@ class FitRecordHook(Hook):
                 require_same_classes(record["classes"], list(names), str(runner._load_from), f"test set '{name}'")
 
 
-def require_same_fit(before: dict[str, Any], now: dict[str, Any], source: str) -> None:
-    """Refuse to go on from a checkpoint of another fit.
-
-    Raises:
-        ValueError: names the parts that differ.
-    """
+def changed_fit(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Names of the parts in which two fits differ, so that the head of one is not that of the other."""
     changed = [f"features.{name}" for name in changed_parts(before["features"], now["features"])]
-    changed += [name for name in ("classes", "texts", "head", "shots") if before[name] != now[name]]
-    if changed:
-        raise ValueError(
-            f"{source} was saved by a run that differs in {', '.join(changed)}: the resumed run would not be the same "
-            "run. Start anew in another --work-dir; stored features are used again where they fit"
-        )
+    return changed + [name for name in ("classes", "texts", "head", "shots", "view_mean") if before[name] != now[name]]

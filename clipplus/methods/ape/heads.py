@@ -23,6 +23,7 @@ from clipplus.methods.ape.logits import (
 from clipplus.methods.ape.refinement import (
     Balance,
     ClassTotals,
+    Refinement,
     Source,
     add_keys,
     class_totals,
@@ -136,6 +137,23 @@ class RefinedHead(CacheHead):
         self.register_buffer("class_sum", torch.empty(0, 0, dtype=torch.float64))
         self.register_buffer("class_count", torch.empty(0, dtype=torch.int64))
 
+    @property
+    def refinement(self) -> Refinement:
+        """Criterion of all channels, and what it is made of."""
+        return refine(self.text_weight, ClassTotals(self.class_sum, self.class_count), self.weights, self.balance)
+
+    def describe_channels(self) -> str:
+        """What the criterion says, and whether the keys have a say in it."""
+        criterion = self.refinement.criterion
+        texts = class_totals(self.text_weight, self.cache_keys, self.cache_labels, "text")
+        alone = refine(self.text_weight, texts, self.weights, self.balance).criterion
+        kept = set(self.channels.tolist())
+        shared = kept & set(select_channels(alone, len(kept)).tolist())
+        return (
+            f"{len(kept)} of {len(criterion)} channels kept (criterion {float(criterion.min()):.3g} to "
+            f"{float(criterion.max()):.3g}; texts alone would keep {len(shared)} of them)"
+        )
+
     def _fitted(self) -> None:
         totals = class_totals(self.text_weight, self.cache_keys, self.cache_labels, self.criterion_source)
         self._put_totals(totals)
@@ -156,8 +174,7 @@ class RefinedHead(CacheHead):
         self._select()
 
     def _select(self) -> None:
-        totals = ClassTotals(self.class_sum, self.class_count)
-        criterion = refine(self.text_weight, totals, self.weights, self.balance).criterion
+        criterion = self.refinement.criterion
         self._put("channels", select_channels(criterion, self._wanted_channels(len(criterion))))
 
     def _wanted_channels(self, width: int) -> int:

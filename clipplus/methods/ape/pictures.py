@@ -13,7 +13,7 @@ from torch import Tensor
 
 from clipplus.checkpoints.atomic import written_aside
 from clipplus.methods.ape.heads import RefinedHead
-from clipplus.methods.ape.refinement import ClassTotals, Refinement, refine
+from clipplus.methods.ape.refinement import Refinement
 from clipplus.visualization.drawing import (
     BLANK,
     GAP,
@@ -55,8 +55,7 @@ def save_importance(file: Path, title: str, head: RefinedHead) -> None:
 
 def draw_importance(title: str, head: RefinedHead) -> Image.Image:
     """The channels of a fitted APE or APE-T head, see `draw_channels`."""
-    totals = ClassTotals(head.class_sum, head.class_count)
-    return draw_channels(title, refine(head.text_weight, totals, head.weights, head.balance), head.channels)
+    return draw_channels(title, head.refinement, head.channels)
 
 
 def draw_channels(title: str, refinement: Refinement, channels: Tensor) -> Image.Image:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from clipplus.methods.ape.curves import AffinitySeries, KeyRows, class_moments
 from clipplus.methods.ape.hits import count_hits, label_wins, plain_hits, winning_alphas
+from clipplus.methods.ape.leave_one_out import OwnKeys
 from clipplus.methods.ape.logits import segment_sum
 
 
@@ -186,6 +187,7 @@ def search_features(
     targets: Int[Tensor, " N"],
     grid: SearchGrid,
     max_memory: int = 2**28,
+    own_keys: Int[Tensor, " N"] | None = None,
 ) -> SearchResult:
     """`search_grid` on features, never holding all (N, M) similarities: the form for large data sets.
 
@@ -197,16 +199,21 @@ def search_features(
         targets: see `search_grid`.
         grid: see `search_grid`.
         max_memory: see `search_grid`.
+        own_keys: for queries that are keys themselves, which ones: each is left out where it is asked about
+            (`leave_one_out`).
 
     Raises:
         ValueError: see `search_grid`.
     """
+    if not len(features):
+        return SearchResult(grid, torch.zeros(grid.shape, dtype=torch.int64), 0)
     classes = terms(features[:1])[0].shape[1]
     search = _Search(key_labels, key_weights, classes, grid, max_memory // 2)
     rows = max(search.rows, max_memory // 2 // (8 * (len(key_labels) + classes)))
     hits = torch.zeros(grid.shape, dtype=torch.int64)
-    for block, own in zip(features.split(rows), targets.split(rows), strict=True):
-        hits += search.hits(*terms(block), own)
+    for first in range(0, len(features), rows):
+        part = slice(first, first + rows)
+        hits += search.hits(*terms(features[part]), targets[part], None if own_keys is None else own_keys[part])
     return SearchResult(grid, hits, len(targets))
 
 
@@ -225,6 +232,7 @@ class _Search:
         self.key_labels, self.key_weights = key_labels, key_weights.double()
         _require_finite(key_weights=self.key_weights)
         self.key_rows = KeyRows(key_labels, self.key_weights, classes)
+        self.own_keys = OwnKeys(key_labels, self.key_weights)
         self.betas, self.alphas = grid.betas.to(key_labels.device), grid.alphas.to(key_labels.device)
         self.sum_of_weights = segment_sum(self.key_weights.abs(), key_labels, classes).amax(dim=1)
         # Float64 numbers per sample: moments (twice), terms of the series, ends of the winning alphas.
@@ -236,7 +244,9 @@ class _Search:
         self.rows = max(1, (max_memory // 8 - curves) // numbers)
         self.cells = max(1, max_memory // 8 // (3 * len(key_labels) + 4 * classes))
 
-    def hits(self, zero_shot: Tensor, similarity: Tensor, targets: Tensor) -> Int[Tensor, "B A G"]:
+    def hits(
+        self, zero_shot: Tensor, similarity: Tensor, targets: Tensor, own_keys: Tensor | None = None
+    ) -> Int[Tensor, "B A G"]:
         """Table of the hits of some samples."""
         if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < self.classes:
             raise ValueError(
@@ -245,26 +255,37 @@ class _Search:
         table = torch.zeros(self.grid.shape, dtype=torch.int64)
         if not len(targets):
             return table
-        for block in zip(*(part.split(self.rows) for part in (zero_shot, similarity, targets)), strict=True):
-            logits, products, own = block[0].double(), block[1].double(), block[2]
+        for first in range(0, len(targets), self.rows):
+            part = slice(first, first + self.rows)
+            logits, products = zero_shot[part].double(), similarity[part].double()
             _require_finite(zero_shot=logits, similarity=products)
             # At alpha = 0 the cache says nothing.
-            table[:, self.grid.alphas == 0] += label_wins(logits, own).sum().cpu()
-            table[:, self.grid.alphas > 0] += self._hits_of_block(logits, products, own).permute(2, 0, 1).cpu()
+            table[:, self.grid.alphas == 0] += label_wins(logits, targets[part]).sum().cpu()
+            own = None if own_keys is None else own_keys[part]
+            found = self._hits_of_block(logits, products, targets[part], own)
+            table[:, self.grid.alphas > 0] += found.permute(2, 0, 1).cpu()
         return table
 
-    def _hits_of_block(self, zero_shot: Tensor, similarity: Tensor, targets: Tensor) -> Int[Tensor, "A G B"]:
+    def _hits_of_block(
+        self, zero_shot: Tensor, similarity: Tensor, targets: Tensor, own: Tensor | None
+    ) -> Int[Tensor, "A G B"]:
         nearest = float(1 - similarity.max())
         series = AffinitySeries(self.betas, nearest, float(1 - similarity.min()))
         moments = class_moments(similarity, self.key_rows, series)
         sum_error = series.error * self.sum_of_weights[:, None] * torch.exp(-self.betas * nearest)
+        if own is not None:
+            own_similarity = similarity.gather(1, own[:, None])[:, 0]
+            self.own_keys.leave_out(moments, own_similarity, own, series)
+            # Two rounded sums, and the factor is at most 2.
+            sum_error = 4 * sum_error
         alphas = self.alphas[self.alphas > 0]
         wins = winning_alphas(zero_shot, moments, series.coefficients, sum_error, targets, float(alphas.min()))
         hits, open_cells = count_hits(alphas, wins)
         for n, g, b in zip(*(part.split(self.cells) for part in open_cells.nonzero(as_tuple=True)), strict=True):
-            won = plain_hits(
-                alphas, zero_shot[n], similarity[n], self.key_labels, self.key_weights[g], targets[n], self.betas[b]
-            )
+            weights = self.key_weights[g]
+            if own is not None:
+                weights = self.own_keys.left_out_weights(weights, own[n])
+            won = plain_hits(alphas, zero_shot[n], similarity[n], self.key_labels, weights, targets[n], self.betas[b])
             hits.view(len(alphas), -1).index_add_(1, g * len(self.betas) + b, won.long())
         return hits
 

@@ -12,12 +12,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from mmengine.dist import all_reduce, get_rank, get_world_size, is_main_process
-from torch import Tensor
 
 from clipplus.checkpoints.atomic import written_aside
 from clipplus.data import KeyedDataset
 from clipplus.evaluation import ImageFeatures, label_ranks
 from clipplus.methods.ape.cache_head import CacheHead
+from clipplus.methods.ape.leave_one_out import require_left_out
 from clipplus.methods.ape.search import SearchGrid, SearchResult, search_features
 
 _KNOWN = ("on", "scale", "steps", "include_zero_alpha", "set", "max_memory")
@@ -28,7 +28,8 @@ class SearchPlan:
     """The `search` of a `FewShotFitLoop`.
 
     Args:
-        on: 'val', or 'test', which reproduces what papers do on ImageNet, and is said in the log and stored.
+        on: 'val'; 'test', which reproduces what papers do on ImageNet, and is said in the log and stored; or 'loo', for
+            heads that do not train: every shot is asked about the others (`leave_one_out`). Not published.
         scale, steps: see `SearchGrid`; two numbers (beta, alpha), or three with gamma for APE.
         include_zero_alpha: see `SearchGrid`.
         set: name of the set among `val_dataloader.sets` (or `test_dataloader.sets`); None takes the first.
@@ -40,7 +41,7 @@ class SearchPlan:
 
     scale: Sequence[float] = (7.0, 7.0)
     steps: Sequence[int] = (200, 20)
-    on: Literal["val", "test"] = "val"
+    on: Literal["val", "test", "loo"] = "val"
     include_zero_alpha: bool = False
     set: str | None = None
     max_memory: int = 2**28
@@ -52,10 +53,10 @@ class SearchPlan:
         if unknown:
             raise ValueError(f"train_cfg.search has no option '{unknown[0]}'; known: {', '.join(_KNOWN)}")
         plan = cls(**config)
-        if plan.on not in ("val", "test"):
+        if plan.on not in ("val", "test", "loo"):
             raise ValueError(
-                f"train_cfg.search.on must be 'val' or 'test', got '{plan.on}'; for images of the training set that "
-                "are no shots, give val_dataloader a FewShotSubset with part='holdout'"
+                f"train_cfg.search.on must be 'val', 'test' or 'loo', got '{plan.on}'; for images of the training set "
+                "that are no shots, give val_dataloader a FewShotSubset with part='holdout'"
             )
         return plan
 
@@ -80,24 +81,27 @@ def search(head: CacheHead, images: ImageFeatures, plan: SearchPlan) -> SearchRe
 
     Args:
         head: fitted.
-        images: with labels.
+        images: with labels; for 'loo' the shots, in the order of the keys.
         plan: what to try.
+
+    Raises:
+        ValueError: 'loo' for shots that cannot do without one of them.
     """
     grid = plan.grid(head)
     exact = copy.deepcopy(head).double().eval()
-    features, labels = _share(images.unit_features().double(), images.labels)
+    device, share = exact.alpha.device, slice(get_rank(), None, get_world_size())
+    own_keys = None
+    if plan.on == "loo":
+        require_left_out(images.labels, images.ids)
+        own_keys = torch.arange(len(images.labels), device=device)[share]
     with torch.no_grad():
         own = search_features(
-            exact.terms, features.to(exact.alpha.device), exact.cache_labels, exact.key_weights(grid.gammas),
-            labels.to(exact.alpha.device), grid, plan.max_memory,
+            exact.terms, images.unit_features().double()[share].to(device), exact.cache_labels,
+            exact.key_weights(grid.gammas), images.labels[share].to(device), grid, plan.max_memory, own_keys,
         )  # fmt: skip
     hits = own.hits.clone()
     all_reduce(hits)
     return SearchResult(grid, hits, len(images.labels))
-
-
-def _share(*tensors: Tensor) -> list[Tensor]:
-    return [tensor[get_rank() :: get_world_size()] for tensor in tensors]
 
 
 @torch.no_grad()
@@ -120,9 +124,11 @@ def describe(
     if result.on_border:
         border = f"; the best value lies at the end of the range of {', '.join(result.on_border)}: widen search.scale"
     warned = "; CHOSEN ON TEST: this accuracy is no estimate for other images" if plan.on == "test" else ""
+    # Keys that are asked with themselves in the cache say nothing.
+    now = "" if plan.on == "loo" else f"before {before['now']:.2f} %, "
     return (
-        f"search on {where} ({result.samples} images): zero-shot {before['zero_shot']:.2f} %, before "
-        f"{before['now']:.2f} %, best {result.best_accuracy:.2f} % at {best} ({result.cells_at_max} of "
+        f"search on {where} ({result.samples} images): zero-shot {before['zero_shot']:.2f} %, {now}"
+        f"best {result.best_accuracy:.2f} % at {best} ({result.cells_at_max} of "
         f"{result.hits.numel()} cells reach it"
         f"{border}){warned}"
     )
@@ -130,10 +136,11 @@ def describe(
 
 def search_record(result: SearchResult, before: Mapping[str, float], plan: SearchPlan, where: str) -> dict[str, Any]:
     """The same as plain data, for checkpoints."""
+    now = None if plan.on == "loo" else before["now"]
     return dict(
         on=plan.on, set=where, search_on_test=plan.on == "test", images=result.samples, scale=list(plan.scale),
         steps=list(plan.steps), include_zero_alpha=plan.include_zero_alpha, best=dict(result.best),
-        accuracy=result.best_accuracy, accuracy_before=before["now"], zero_shot=before["zero_shot"],
+        accuracy=result.best_accuracy, accuracy_before=now, zero_shot=before["zero_shot"],
         cells=result.hits.numel(), cells_at_max=result.cells_at_max, on_border=list(result.on_border),
     )  # fmt: skip
 

@@ -80,8 +80,11 @@ def cell_config(cell: Cell, options: Mapping[str, Any] | None = None) -> Config:
     subsets = list(_few_shot_sets(config.get("train_dataloader")))
     if not subsets:
         raise ValueError(f"{cell.config}: train_dataloader has no FewShotSubset, so that it has no shots to vary")
-    for subset in [*subsets, *_few_shot_sets(config.get("val_dataloader"))]:
+    validation = list(_few_shot_sets(config.get("val_dataloader")))
+    # Which pictures are held out depends on the shots; a few pictures of a validation split are no shots.
+    for subset in [*subsets, *(each for each in validation if each.get("part") == "holdout")]:
         subset.num_shots = cell.shots
+    for subset in [*subsets, *validation]:
         if "seed" in subset:
             subset.seed = cell.seed
     config.randomness = dict(config.get("randomness") or {}, seed=cell.seed)

@@ -189,13 +189,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no views": ({"train_cfg.num_views": 0}, "train_cfg.num_views must be at least 1, got 0"),
     "unknown features": ({"train_cfg.train_features": "stored"}, "must be 'views' or 'live', got 'stored'"),
     "unknown search": ({"train_cfg.search.sett": "toy"}, "train_cfg.search has no option 'sett'"),
-    "unknown place": ({"train_cfg.search.on": "train"}, "search.on must be 'val' or 'test', got 'train'"),
+    "unknown place": ({"train_cfg.search.on": "train"}, "search.on must be 'val', 'test' or 'loo', got 'train'"),
     "two lists": ({"train_cfg.search.scale": [7, 7]}, "APEHead is searched over beta, alpha, gamma"),
     "nothing to train": ({"train_cfg.max_epochs": 3}, "APEHead has nothing to train: set train_cfg.max_epochs=0"),
     "averaged": ({"custom_hooks": [dict(type="EMAHook")]}, "EMAHook averages weights that have no size"),
     "no bank": ({"model.text_bank": None}, "a fit needs model.text_bank"),
     "no text tower": ({"model.text_bank.type": "ClassTextBank"}, "model.text_bank needs a text tower of its own"),
-    "classes": ({"model.text_bank.classes": ["a", "b"]}, "text_bank names 2 classes, but the training data has 7"),
+    "classes": ({"model.text_bank.classes": ["a", "b"]}, "names 2 classes, .* has 7; number 0 is .*'a', 'thing 0'"),
     "one class": ({"model.text_bank.classes": ["a"]}, "has one class, 'a': a classifier needs at least 2"),
     "width": ({"model.text_bank.width": 20}, "class texts have 20 channels, but keys 32"),
     "broken feature": (
@@ -237,10 +237,53 @@ def test_an_unfitted_classifier_cannot_be_tested(fit_config: Callable, build: Ca
         build(fit_config("ape")).test()
 
 
+def test_a_loaded_head_is_kept_where_the_fit_would_be_the_same(fit_config: Callable, build: Callable) -> None:
+    """Training goes on from what was trained; another fit replaces it and says so."""
+    config = fit_config("ape-t", **{"train_cfg.max_epochs": 2})
+    build(config).train()
+    trained = load_restricted(Path(config.work_dir) / "epoch_2.pth")["state_dict"]["head.residual"]
+    runner = build(loading(config, **{"optim_wrapper.optimizer.lr": 0.0}))
+    runner.train()
+    assert torch.equal(runner.model.head.residual, trained)
+
+
+def test_another_fit_replaces_a_loaded_head_and_says_so(
+    fit_config: Callable, build: Callable, capfd: pytest.CaptureFixture
+) -> None:
+    config = fit_config("ape")
+    build(config).train()
+    runner = build(loading(config, **{"train_dataloader.dataset.dataset.num_shots": 5}))
+    runner.train()
+    assert len(runner.model.head.cache_labels) == 35
+    assert "was fitted with other features.samples, shots: it is replaced by a new fit" in "".join(capfd.readouterr())
+
+
+def loading(config: Any, **keys: Any) -> Any:
+    """The config of a run that begins with the weights of `config`'s."""
+    changed = config.copy()
+    changed.load_from = str(sorted(Path(config.work_dir).glob("*.pth"))[-1])
+    changed.work_dir = f"{config.work_dir}-next"
+    changed.merge_from_dict(keys)
+    return changed
+
+
+def test_views_of_length_1_weigh_the_same(fit_config: Callable, build: Callable) -> None:
+    keys = {}
+    for view_mean in ("raw", "unit"):
+        runner = build(fit_config("tip-adapter", **{"train_cfg.view_mean": view_mean, "train_cfg.search": None}))
+        runner.train()
+        keys[view_mean] = runner.model.head.cache_keys
+    views = runner.train_loop._stored["train"].features
+    expected = (views / views.norm(dim=-1, keepdim=True)).sum(dim=0)
+    torch.testing.assert_close(keys["unit"], expected / expected.norm(dim=1, keepdim=True))
+    assert (keys["unit"] - keys["raw"]).abs().max() > 1e-6
+
+
 @pytest.mark.parametrize(
     ("keys", "named"),
     [
         ({"model.text_bank.noise": 1.0}, "texts"),
+        ({"train_cfg.view_mean": "unit"}, "view_mean"),
         ({"train_cfg.num_views": 2}, r"features\.views"),
         ({"model.head.num_channels": 0.25}, "head"),
         ({"train_dataloader.dataset.dataset.seed": 2}, r"features\.samples, shots"),

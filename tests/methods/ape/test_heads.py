@@ -386,6 +386,26 @@ def test_a_doubled_cache_is_a_doubled_alpha() -> None:
     close(twice(rows(9, 3)), head(rows(9, 3)))
 
 
+def test_a_doubled_ape_cache_of_the_same_channels_is_a_doubled_alpha() -> None:
+    head, twice = fitted(APE), MODELS.build(APE)
+    twice.fit(rows(CLASSES, 1), rows(len(LABELS), 2).repeat(2, 1), LABELS.repeat(2))
+    twice._put("channels", head.channels)
+    twice._prepare()
+    head.choose(alpha=4.0)
+    close(twice(rows(9, 3)), head(rows(9, 3)))
+
+
+@pytest.mark.parametrize("config", [APE, APET, dict(APET, similarity="refined")], ids=["ape", "ape-t", "refined"])
+def test_order_of_the_channels_does_not_matter(config: dict) -> None:
+    head, moved = trained(fitted(config)), trained(fitted(config))
+    order = torch.tensor([3, 0, 4, 1, 2])
+    moved._put("channels", head.channels[order])
+    if config["type"] == "APETHead":
+        moved._put("residual", head.residual[:, order].detach())
+    moved._prepare()
+    close(moved(rows(9, 3)), head(rows(9, 3)))
+
+
 @named
 def test_terms_and_weights_give_forwards_logits(config: dict) -> None:
     head = trained(fitted(config))
@@ -413,6 +433,21 @@ def test_ape_t_equals_its_plain_form_with_its_gradients() -> None:
         gradients.append((logits, *torch.autograd.grad(loss, [head.residual, head.value_weights])))
     for one, other in zip(*gradients, strict=True):
         close(one, other)
+
+
+def test_ape_t_ends_where_its_plain_form_ends_after_20_updates() -> None:
+    targets, ends = torch.tensor([0, 1, 2, 3, 0, 1, 2, 3, 0]), []
+    for logits in (lambda head: head(rows(9, 3)), lambda head: plain_ape_t(head, rows(9, 3))):
+        head = fitted(APET)
+        optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3, eps=1e-3, weight_decay=0.1)
+        for _ in range(20):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(logits(head), targets).backward()
+            optimizer.step()
+        ends.append((head.residual.detach(), head.value_weights.detach()))
+    for one, other in zip(*ends, strict=True):
+        close(one, other)
+    assert float(ends[0][0].abs().max()) > 1e-3
 
 
 @named

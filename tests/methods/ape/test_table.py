@@ -45,6 +45,14 @@ def test_shots_and_seed_reach_everything_that_draws() -> None:
     assert config.randomness.seed == 2
 
 
+def test_a_few_pictures_of_a_validation_split_are_no_shots(tmp_path: Path) -> None:
+    own = tmp_path / "ape_own.py"
+    few = "dict(type='FewShotSubset', num_shots=3, seed=1, dataset=dict(type='ShapesDataset', split='val'))"
+    own.write_text(f"_base_ = ['{APE}']\nval_dataloader = dict(sets=dict(few=dict(dataset={few})))\n")
+    subset = cell_config(Cell(own, 8, 2)).val_dataloader.sets.few.dataset
+    assert (subset.num_shots, subset.seed) == (3, 2)
+
+
 def test_published_options_of_few_shots_are_taken() -> None:
     food = CONFIGS / "ape-t_rn50_openai-pre_16shot_food101.py"
     assert [cell_config(Cell(food, k, 1)).optim_wrapper.optimizer.eps for k in (1, 2, 4)] == [1e-2, 1e-2, 1e-3]

@@ -1,0 +1,3 @@
+# SSv2-Small for ViT-B/16: no rates were published for it. This one is a proposal that nobody has tried; the rest is RN50's.
+_base_ = ['./rn50_ssv2-small.py']
+optim_wrapper = dict(optimizer=dict(lr=1e-5))
