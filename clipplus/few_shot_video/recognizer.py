@@ -28,8 +28,8 @@ class FewShotRecognizer(BaseModel):
         backbone: config of a `CLIPImageTower`, which sees every frame by itself; or of a module with
             `takes_clips = True`, called with clips (V, T, 3, H, W). One with `needs_text = True` is called
             `backbone(clips, text)`, text being (V, D), that of each support's class, or None for queries.
-        cls_head: config of a head, see `FewShotHead`; one with `needs_text = True` gets `class_text` (C, D), too, and one
-            with `needs_encoded = True` gets `encoded`, what the backbone gave before the neck: (query, support).
+        cls_head: config of a head, see `FewShotHead`; one with `needs_text = True` gets `class_text` (C, D), too,
+            and one with `needs_encoded = True` gets `encoded`, the backbone's (query, support) before the neck.
         neck: config of a module between them, called like a head: `neck(query, support, data_samples)` -> (query,
             support).
         text: config of a `ClassTextBank` with a `tower` of its own. It gives the texts of all classes of the split that

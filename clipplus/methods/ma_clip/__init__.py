@@ -1,7 +1,7 @@
 """Adapters inside a frozen CLIP, some of them told the class, recognise actions by a few clips.
 
-MA-CLIP: Multimodal Adaptation of CLIP for Few-Shot Action Recognition, Xing et al., arXiv 2308.01532v1; called MA-FSAR in
-v2 (Pattern Recognition 2025).
+MA-CLIP: Multimodal Adaptation of CLIP for Few-Shot Action Recognition, Xing et al., arXiv 2308.01532v1; called MA-FSAR
+in v2 (Pattern Recognition 2025).
 Importing this package registers its parts with mmaction, and the shared ones; configs name it in `custom_imports`.
 """
 

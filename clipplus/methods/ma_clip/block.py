@@ -1,8 +1,8 @@
 """What is trained in a frozen block, and the block with it: temporal, multimodal and joint adaptation.
 
-Section 3 of MA-CLIP (arXiv 2308.01532v1; MA-FSAR in v2), figure 3c and d. The same frozen norm and attention serve time
-and tokens. Shape letters of this file: V clips, T frames, L tokens of a frame (class token first), X additional tokens, D
-width, E joint width, H heads.
+Section 3 of MA-CLIP (arXiv 2308.01532v1; MA-FSAR in v2), figure 3c and d. The same frozen norm and attention serve
+time and tokens. Shape letters of this file: V clips, T frames, L tokens of a frame (class token first), X additional
+tokens, D width, E joint width, H heads.
 """
 
 from typing import Any
@@ -67,21 +67,23 @@ class BlockAdapters(nn.Module):
         projected = project_all(block.attn, block.ln_1(x))
         extras = []
         if self.options.temporal_mode == "cls_token":
-            extras.append(self.class_over_time(block, x[:, :, 0], [part[:, :, 0] for part in projected]))
+            extras.append(self.class_over_time(block, x[:, :, 0], projected))
         if text_token is not None:
             extras.append(text_token[:, None].expand(-1, x.shape[1], -1))
         x = self.over_tokens(block, x, projected, torch.stack(extras, dim=2) if extras else None)
         return self.joint(block, x)
 
-    def class_over_time(self, block: Any, token: ClassTokens, projected: list[Tensor]) -> ClassTokens:
+    def class_over_time(self, block: Any, token: ClassTokens, projected: tuple[Tensor, Tensor, Tensor]) -> ClassTokens:
         """Class tokens (V, T, D) after attention over the frames of their clip.
 
-        `projected`, the token's query, key and value, is what the attention over tokens needs as well; it is computed
-        anew where an adapter comes before.
+        `projected`, queries, keys and values (V, T, L, D) of all tokens, is what the attention over tokens needs as
+        well; those of the class token are computed anew where an adapter comes before.
         """
         if self.options.num_temporal_adapters == 2:
-            projected = list(project_all(block.attn, self.t_adapter_in(block.ln_1(token))))
-        attended = block.attn.out_proj(attend(*projected, self.heads))
+            query, key, value = project_all(block.attn, self.t_adapter_in(block.ln_1(token)))
+        else:
+            query, key, value = (part[:, :, 0] for part in projected)
+        attended = block.attn.out_proj(attend(query, key, value, self.heads))
         return token + self._dropped(self.t_adapter(block.ls_1(attended)))
 
     def over_time(self, block: Any, x: Tokens) -> Tokens:
@@ -89,7 +91,8 @@ class BlockAdapters(nn.Module):
         normed = block.ln_1(x).transpose(1, 2)
         if self.options.num_temporal_adapters == 2:
             normed = self.t_adapter_in(normed)
-        attended = block.attn.out_proj(attend(*project_all(block.attn, normed), self.heads))
+        query, key, value = project_all(block.attn, normed)
+        attended = block.attn.out_proj(attend(query, key, value, self.heads))
         return x + self._dropped(self.t_adapter(block.ls_1(attended)).transpose(1, 2))
 
     def over_tokens(

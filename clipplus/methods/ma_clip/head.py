@@ -1,7 +1,7 @@
 """Losses and predictions of MA-CLIP: matching with refined frames, and class texts told by the encoder's frames.
 
-Figure 2 of MA-CLIP (arXiv 2308.01532). Shape letters of this file: E episodes, Q queries, S supports, N clips, W ways, T
-frames, D joint width, C classes of the split.
+Figure 2 of MA-CLIP (arXiv 2308.01532). Shape letters of this file: E episodes, Q queries, S supports, N clips, W ways,
+T frames, D joint width, C classes of the split.
 """
 
 import math
@@ -26,7 +26,8 @@ Contrast = Literal["episode", "all_train"]
 class MACLIPHead(FewShotHead):
     """`alpha` of the texts' loss and prediction, and the rest of the matcher's.
 
-    `predict` fills `pred_score` (Q, W), the mixture that MA-CLIP predicts by; `text_score` and `match_score`, its parts.
+    `predict` fills `pred_score` (Q, W), the mixture that MA-CLIP predicts by; its parts are `text_score` and
+    `match_score`.
     State-dict keys: `matcher.` of trained matchers, and `logit_scale` where it is learnt.
 
     Args:
@@ -58,7 +59,10 @@ class MACLIPHead(FewShotHead):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(matcher or dict(type="OTAMMatcher", smoothing=0.5), init_cfg)
-        for name, value, known in (("reduction", reduction, get_args(Reduction)), ("contrast", contrast, get_args(Contrast))):  # fmt: skip
+        for name, value, known in (
+            ("reduction", reduction, get_args(Reduction)),
+            ("contrast", contrast, get_args(Contrast)),
+        ):
             if value not in known:
                 raise ValueError(f"MACLIPHead.{name} must be one of {', '.join(known)}, got {value!r}")
         if not 0 <= alpha <= 1:

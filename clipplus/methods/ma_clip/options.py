@@ -1,4 +1,4 @@
-"""What can be chosen about the adapters of a tower, each with the default of section 3 of the paper where it states one."""
+"""What can be chosen about the adapters of a tower; defaults are the paper's where it states them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -21,8 +21,8 @@ class AdapterOptions:
         num_temporal_adapters: 1, or 2 with an adapter before the temporal attention as well (AIM on SSv2).
         use_text_token: supports get the text of their class as a token in every adapted block.
         joint_scale: factor of the adapter beside the MLP: 0.5 in AIM on Kinetics, 1 on SSv2.
-        extra_token_gate: 'none' (the paper), or 'zero_init': additional tokens have a softmax of their own behind a gate
-            per head that starts closed, so that training starts from plain CLIP.
+        extra_token_gate: 'none' (the paper), or 'zero_init': additional tokens have a softmax of their own behind a
+            gate per head that starts closed, so that training starts from plain CLIP.
         temporal_embedding: a trained vector per frame, zero at the start, added to all its tokens.
         adapter_layers: 'all', or the numbers of the blocks that are adapted.
         share_text_fc: one projection of the text for all blocks instead of one each.

@@ -1,7 +1,7 @@
 """A frozen CLIP image tower with trained adapters in its blocks; it sees whole clips.
 
-MA-CLIP / MA-FSAR: arXiv 2308.01532. Shape letters of this file: V clips, T frames, L tokens of a frame, D width, E joint
-width.
+MA-CLIP / MA-FSAR: arXiv 2308.01532. Shape letters of this file: V clips, T frames, L tokens of a frame, D width, E
+joint width.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,8 @@ class MACLIPVisualBackbone(CLIPImageTower):
     """An open_clip ViT, frozen and in eval mode, with adapters, text tokens and temporal embeddings that train.
 
     State-dict keys: `visual.<open_clip key>` (frozen), `temporal_embedding`, `adapters.{block}.{t_adapter,
-    t_adapter_in,m_adapter,j_adapter}.{down,up}.*`, `adapters.{block}.text_fc.*` or `text_fc.*`, `adapters.{block}.gate`.
+    t_adapter_in,m_adapter,j_adapter}.{down,up}.*`, `adapters.{block}.text_fc.*` or `text_fc.*`,
+    `adapters.{block}.gate`.
 
     Args:
         model, pretrained, image_size, quick_gelu: see `CLIPImageTower`.
@@ -109,7 +110,7 @@ class MACLIPVisualBackbone(CLIPImageTower):
         self._require_fitting(clips, text)
         visual: Any = self.visual
         x = self._stem(clips)
-        tokens = self._text_tokens(text)
+        tokens = {} if text is None else self._text_tokens(text.to(clips))
         for layer, block in enumerate(visual.transformer.resblocks):
             x = self._run_block(layer, block, x, tokens)
         return visual.ln_post(x[:, :, 0]) @ visual.proj
@@ -117,11 +118,12 @@ class MACLIPVisualBackbone(CLIPImageTower):
     def _run_block(self, layer: int, block: nn.Module, x: Tensor, tokens: dict[str, Tensor]) -> Tensor:
         if str(layer) not in self.adapters:
             return block(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-        adapters = self.adapters[str(layer)]
+        adapters: Any = self.adapters[str(layer)]
         if self.grad_checkpointing and torch.is_grad_enabled():
             result: Tensor = checkpoint(adapters, block, x, tokens.get(str(layer)), use_reentrant=False)
             return result
-        return adapters(block, x, tokens.get(str(layer)))
+        adapted: Tensor = adapters(block, x, tokens.get(str(layer)))
+        return adapted
 
     def _stem(self, clips: Tensor) -> Float[Tensor, "V T L D"]:
         """Patches with class token and embeddings of place and time, normalised."""
@@ -140,15 +142,18 @@ class MACLIPVisualBackbone(CLIPImageTower):
         stretched = F.interpolate(self.temporal_embedding.transpose(1, 2), size=frames, mode="linear")
         return stretched.transpose(1, 2)
 
-    def _text_tokens(self, text: Tensor | None) -> dict[str, Tensor]:
+    def _text_tokens(self, text: Tensor) -> dict[str, Tensor]:
         """The token (V, D) of every adapted block."""
-        if text is None:
-            return {}
         if self.options.normalize_text:
             text = F.normalize(text, dim=-1)
         if self.options.share_text_fc:
             return dict.fromkeys(self.adapters, self.text_fc(text))
-        return {layer: adapters.text_fc(text) for layer, adapters in self.adapters.items()}
+        return {layer: self._text_fc(layer)(text) for layer in self.adapters}
+
+    def _text_fc(self, layer: str) -> nn.Module:
+        adapters: Any = self.adapters[layer]
+        projection: nn.Module = adapters.text_fc
+        return projection
 
     def _require_fitting(self, clips: Tensor, text: Tensor | None) -> None:
         expected = _sides(self.image_size)
@@ -162,8 +167,8 @@ class MACLIPVisualBackbone(CLIPImageTower):
         frames = clips.shape[1]
         if self.options.temporal_embedding and frames != self.num_frames and not self.interpolate_frames:
             raise ValueError(
-                f"clips have {frames} frames, but the temporal embedding is for num_frames={self.num_frames}: sample as "
-                "many, or set interpolate_frames=True"
+                f"clips have {frames} frames, but the temporal embedding is for num_frames={self.num_frames}: sample "
+                "as many, or set interpolate_frames=True"
             )
         if text is None:
             return
@@ -171,8 +176,8 @@ class MACLIPVisualBackbone(CLIPImageTower):
             raise ValueError("texts were given, but adapter.use_text_token is False")
         if tuple(text.shape) != (len(clips), self.embed_dim):
             raise ValueError(
-                f"expected texts ({len(clips)}, {self.embed_dim}), one per support clip and as wide as the tower's joint "
-                f"space, got {tuple(text.shape)}: model.text.tower and model.backbone must be of one model"
+                f"expected texts ({len(clips)}, {self.embed_dim}), one per support clip and as wide as the tower's "
+                f"joint space, got {tuple(text.shape)}: model.text.tower and model.backbone must be of one model"
             )
 
 

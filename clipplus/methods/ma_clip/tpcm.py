@@ -1,7 +1,7 @@
 """Text-guided construction of prototypes: frames of supports and queries behind one transformer layer.
 
-Figure 4 of MA-CLIP (arXiv 2308.01532); norms and dropout from CLIP-FSAR's code (arXiv 2303.02982). Shape letters of this
-file: E episodes, V clips, S supports, Q queries, W ways, T frames, N and M tokens, D joint width, C classes.
+Figure 4 of MA-CLIP (arXiv 2308.01532); norms and dropout from CLIP-FSAR's code (arXiv 2303.02982). Shape letters of
+this file: E episodes, V clips, S supports, Q queries, W ways, T frames, N and M tokens, D joint width, C classes.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,8 @@ class TPCM(nn.Module):
         norm: 'pre' normalises what queries, keys and values are made of; 'none' as figure 4 is drawn.
         drop_attn: dropout after the attention's projection (CLIP-FSAR: 0.2).
         drop_ffn: dropout after the GELU and after the second linear layer (CLIP-FSAR: 0.05).
-        shot_merge: 'before' averages the clips of a class first, 'after' leaves that to the matcher. Equal for one shot.
+        shot_merge: 'before' averages the clips of a class first, 'after' leaves that to the matcher. Equal for
+            one shot.
         prototype: how the text takes part: 'tpcm' adds it to the frames and shows it as a key; 'concat_self_attn' makes
             it a token more, which is left out again (CLIP-FSAR); 'unimodal' leaves it out (table 6). Without any
             module (tables 3 and 4) leave the neck out.

@@ -1,4 +1,4 @@
-"""What tests of MA-CLIP share: tiny towers as configs build them, weights put in by name, tolerances of the fixtures."""
+"""What tests of MA-CLIP share: tiny towers as configs build them, and tolerances of the fixtures."""
 
 import json
 from collections.abc import Callable, Mapping

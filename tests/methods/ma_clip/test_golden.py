@@ -20,7 +20,8 @@ MATCHERS = {"otam": "OTAMMatcher", "bimhm": "BiMHMMatcher"}
 
 
 def below(golden: Any, prefix: str, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): value.to(dtype) for name, value in golden.tensors.items() if name.startswith(prefix)}  # fmt: skip
+    found = {name: value for name, value in golden.tensors.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): value.to(dtype) for name, value in found.items()}
 
 
 def leaf(golden: Any, name: str, dtype: torch.dtype) -> torch.Tensor:
@@ -88,7 +89,7 @@ def test_golden_ma_clip_steps_of_a_block(golden, dtype, settings, adapter_option
         x = adapters.over_time(block, x)
         close(x, golden["out.t_out"], "t_out")
     else:
-        projected = [part[:, :, 0] for part in project_all(block.attn, block.ln_1(x))]
+        projected = project_all(block.attn, block.ln_1(x))
         close(adapters.class_over_time(block, x[:, :, 0], projected), golden["out.t_out"], "t_out")
     if "text" in golden:
         token = adapters.text_fc(golden["text"].to(dtype))
