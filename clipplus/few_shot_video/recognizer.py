@@ -28,7 +28,8 @@ class FewShotRecognizer(BaseModel):
         backbone: config of a `CLIPImageTower`, which sees every frame by itself; or of a module with
             `takes_clips = True`, called with clips (V, T, 3, H, W). One with `needs_text = True` is called
             `backbone(clips, text)`, text being (V, D), that of each support's class, or None for queries.
-        cls_head: config of a head, see `FewShotHead`; one with `needs_text = True` gets `class_text` (C, D), too.
+        cls_head: config of a head, see `FewShotHead`; one with `needs_text = True` gets `class_text` (C, D), too,
+            and one with `needs_encoded = True` gets `encoded`, the backbone's (query, support) before the neck.
         neck: config of a module between them, called like a head: `neck(query, support, data_samples)` -> (query,
             support).
         text: config of a `ClassTextBank` with a `tower` of its own. It gives the texts of all classes of the split that
@@ -119,10 +120,10 @@ class FewShotRecognizer(BaseModel):
         """The head's terms, each a mean over the queries of all episodes."""
         query, support = self.extract_feat(inputs, data_samples)
         self.rows_behind_loss = (query.detach().flatten(1), support.detach().flatten(1))
+        more = self._for_head(query, support, data_samples)
         query, support = self.refine(query, support, data_samples)
-        texts = self._texts_for(self.cls_head, data_samples, query.shape[-1])
         head: Any = self.cls_head
-        terms: dict[str, Tensor] = head.loss(query, support, data_samples, **texts)
+        terms: dict[str, Tensor] = head.loss(query, support, data_samples, **more)
         return terms
 
     def predict(self, inputs: Tensor, data_samples: Sequence[EpisodeDataSample]) -> list[EpisodeDataSample]:
@@ -133,10 +134,10 @@ class FewShotRecognizer(BaseModel):
         self, query: Tensor, support: Tensor, data_samples: Sequence[EpisodeDataSample]
     ) -> list[EpisodeDataSample]:
         """Predictions from the backbone's features, (E, Q, T, D) and (E, S, T, D), wherever they come from."""
+        more = self._for_head(query, support, data_samples)
         query, support = self.refine(query, support, data_samples)
-        texts = self._texts_for(self.cls_head, data_samples, query.shape[-1])
         head: Any = self.cls_head
-        found: list[EpisodeDataSample] = head.predict(query, support, data_samples, **texts)
+        found: list[EpisodeDataSample] = head.predict(query, support, data_samples, **more)
         return found
 
     def between_frames(self, query: Tensor, support: Tensor, data_samples: Sequence[EpisodeDataSample]) -> Tensor:
@@ -201,6 +202,13 @@ class FewShotRecognizer(BaseModel):
                 "model.text.tower and model.backbone must be the two towers of one model"
             )
         return {"class_text": text}
+
+    def _for_head(self, query: Tensor, support: Tensor, data_samples: Sequence[EpisodeDataSample]) -> dict[str, Any]:
+        """What the head is given besides the refined features, from those of the backbone."""
+        more: dict[str, Any] = dict(self._texts_for(self.cls_head, data_samples, query.shape[-1]))
+        if getattr(self.cls_head, "needs_encoded", False):
+            more["encoded"] = (query, support)
+        return more
 
     def refine(
         self, query: Tensor, support: Tensor, data_samples: Sequence[EpisodeDataSample]

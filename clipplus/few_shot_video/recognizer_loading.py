@@ -17,6 +17,7 @@ from clipplus.checkpoints import load_restricted, tower_hash
 from clipplus.clip.inference import tag_statistics, tower_options
 from clipplus.engine.launch import read_config
 from clipplus.engine.loading import load_from_restricted
+from clipplus.engine.tower_references import referenced_weights
 from clipplus.few_shot_video.evaluation_pipeline import Description, describe_pipeline, require_harmless
 from clipplus.few_shot_video.recognizer import FewShotRecognizer
 
@@ -185,13 +186,14 @@ def _from_config(config_file: Path, checkpoint: str | Path | None) -> Loaded:
         return Loaded(MODELS.build(described).eval(), clips)
     content = load_from_restricted(str(checkpoint))
     weights = content.get("state_dict", content)
-    if any(key.startswith("backbone.") for key in weights):
+    named = (content.get("meta") or {}).get("towers") or {}
+    if "backbone" not in named and any(key.startswith("backbone.") for key in weights):
         # It would be fetched for nothing.
         described["backbone"].pop("pretrained", None)
     model = MODELS.build(described)
     _fill(model, weights, Path(checkpoint))
-    stored = ((content.get("meta") or {}).get("towers") or {}).get("backbone")
-    if stored and tower_hash(model.backbone.state_dict()) != stored["hash"]:
+    stored = named.get("backbone")
+    if stored and tower_hash(referenced_weights(model.backbone)) != stored["hash"]:
         raise ValueError(
             f"{checkpoint} was made with the backbone '{stored['model']}' from '{stored['pretrained']}', but that of "
             f"{config_file} has other weights"
@@ -210,11 +212,12 @@ def _fill(model: FewShotRecognizer, weights: Mapping[str, Tensor], path: Path) -
     given = {key.removeprefix("module."): value for key, value in weights.items()}
     missing = sorted(wanted.keys() - given.keys())
     backbone: Any = model.backbone
-    if not any(key.startswith("backbone.") for key in given):
+    frozen = f"backbone.{getattr(backbone, 'referenced_prefix', '')}"
+    if not any(key.startswith(frozen) for key in given):
         # A frozen one is not saved.
         if not getattr(backbone, "pretrained", None):
             raise ValueError(f"{path} does not hold its backbone: give a config that does, --config CONFIG")
-        missing = [key for key in missing if not key.startswith("backbone.")]
+        missing = [key for key in missing if not key.startswith(frozen)]
     unknown = sorted(given.keys() - wanted.keys())
     shapes = sorted(key for key in wanted.keys() & given.keys() if wanted[key].shape != given[key].shape)
     if missing or unknown or shapes:

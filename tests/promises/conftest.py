@@ -571,7 +571,9 @@ class GradientHook(Hook):
 
 def _rows_in_use(gradient: torch.Tensor) -> torch.Tensor:
     """Without the zeros of unused tokens, which would be most of what is written."""
-    return gradient[(gradient != 0).any(dim=1)] if len(gradient.shape) == 2 else gradient.clone()
+    used = (gradient != 0).any(dim=1) if len(gradient.shape) == 2 else None
+    # What comes before a layer of zeros has no gradient in the first update.
+    return gradient.clone() if used is None or not used.any() else gradient[used]
 
 
 def train_noting_gradients(config: Config) -> None:

@@ -1,0 +1,4 @@
+# python tools/train.py configs/ma_clip/ma-fsar_vit-base-p16_openai-pre_1xb1-accum4-8x35x1-5w1s-250iters_kinetics100.py
+# No number was published that could be checked. Not run here.
+_base_ = ['./_base_/ma-fsar_vit-base-p16.py', './_base_/kinetics100.py']
+model = dict(data_preprocessor=dict(query_flip=0.5))
