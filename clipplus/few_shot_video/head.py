@@ -4,6 +4,7 @@ Shape letters of this file: E episodes, Q queries, S supports, W ways, T frames,
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -40,10 +41,13 @@ class FewShotHead(BaseModule):
         logits: Tensor = -self.matcher(query, support, support_label)
         return logits
 
-    def between_frames(self, query: Tensor, support: Tensor, data_samples: Sequence[EpisodeDataSample]) -> Tensor:
+    def between_frames(
+        self, query: Tensor, support: Tensor, data_samples: Sequence[EpisodeDataSample], **_: Any
+    ) -> Tensor:
         """Distances between frames as the matcher sees them, see `FrameMatcher.between_frames`; for pictures.
 
-        Heads that change features before they match them do so here, too. Arguments are those of `predict`.
+        Heads that change features before they match them do so here, too. Arguments are those of `predict`; what is
+        predicted from besides features means nothing here.
 
         Raises:
             ValueError: a matcher that compares clips otherwise.

@@ -145,11 +145,10 @@ class FewShotRecognizer(BaseModel):
 
         Arguments are those of `predict_features`.
         """
+        more = self._for_head(query, support, data_samples)
         query, support = self.refine(query, support, data_samples)
         head: Any = self.cls_head
-        found: Tensor = head.between_frames(
-            query, support, data_samples, **self._texts_for(self.cls_head, data_samples, query.shape[-1])
-        )
+        found: Tensor = head.between_frames(query, support, data_samples, **more)
         return found
 
     def extract_feat(self, inputs: Tensor, data_samples: Sequence[EpisodeDataSample]) -> tuple[Tensor, Tensor]:
