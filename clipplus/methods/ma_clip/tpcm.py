@@ -71,7 +71,7 @@ class TPCM(nn.Module):
         if heads < 1 or embed_dim % heads:
             raise ValueError(f"TPCM.heads={heads} must divide embed_dim={embed_dim}")
         self.heads, self.shot_merge, self.prototype, self.normalize_text = heads, shot_merge, prototype, normalize_text
-        self.drop_attn, self.drop_ffn = drop_attn, drop_ffn
+        self.drop_attn, self.drop_ffn = nn.Dropout(drop_attn), nn.Dropout(drop_ffn)
         self.needs_text = prototype != "unimodal"
         self.norm = nn.LayerNorm(embed_dim) if norm == "pre" else nn.Identity()
         self.to_q, self.to_k, self.to_v = (nn.Linear(embed_dim, embed_dim, bias=False) for _ in range(3))
@@ -123,6 +123,6 @@ class TPCM(nn.Module):
         """Tokens (V, N, D) after attention to what is seen (V, M, D), and an MLP; the residuals are not normalised."""
         seen = self.norm(seen)
         attended = self.to_out(attend(self.to_q(self.norm(tokens)), self.to_k(seen), self.to_v(seen), self.heads))
-        tokens = tokens + F.dropout(attended, self.drop_attn, self.training)
-        hidden = F.dropout(F.gelu(self.ffn[0](tokens)), self.drop_ffn, self.training)
-        return tokens + F.dropout(self.ffn[1](hidden), self.drop_ffn, self.training)
+        tokens = tokens + self.drop_attn(attended)
+        hidden = self.drop_ffn(F.gelu(self.ffn[0](tokens)))
+        return tokens + self.drop_ffn(self.ffn[1](hidden))
