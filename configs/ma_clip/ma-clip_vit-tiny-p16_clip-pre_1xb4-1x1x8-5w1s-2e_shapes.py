@@ -1,4 +1,4 @@
-# python tools/train.py configs/clip/clip_vit-tiny-p16_1xb128-8e_shapes.py
+# python tools/train.py configs/clip/clip_vit-tiny-p16_1xb128-8e_shapes-start.py
 # python tools/train.py configs/ma_clip/ma-clip_vit-tiny-p16_clip-pre_1xb4-1x1x8-5w1s-2e_shapes.py
 _base_ = [
     '../_base_/default_runtime.py', './_base_/ma-clip_vit-tiny.py', '../_base_/datasets/shapes_video.py',

@@ -1,9 +1,9 @@
 # MA-CLIP on the small CLIP that was trained on pictures of shapes and their captions; make that first:
-# python tools/train.py configs/clip/clip_vit-tiny-p16_1xb128-8e_shapes.py
+# python tools/train.py configs/clip/clip_vit-tiny-p16_1xb128-8e_shapes-start.py
 custom_imports = dict(imports=['clipplus.methods.ma_clip'], allow_failed_imports=False)
 default_scope = 'mmaction'
 
-start = 'work_dirs/clip_vit-tiny-p16_1xb128-8e_shapes/epoch_8.pth'
+start = 'work_dirs/clip_vit-tiny-p16_1xb128-8e_shapes-start/epoch_8.pth'
 tower = dict(
     embed_dim=128,
     quick_gelu=False,

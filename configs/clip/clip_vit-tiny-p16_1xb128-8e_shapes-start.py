@@ -1,5 +1,5 @@
-# python tools/train.py configs/clip/clip_vit-tiny-p16_1xb128-8e_shapes.py
-# A transformer that knows shapes, for methods that need one to start from.
+# python tools/train.py configs/clip/clip_vit-tiny-p16_1xb128-8e_shapes-start.py
+# A transformer that knows shapes, for methods that need one to start from; a start, not a config that promises are tested on.
 _base_ = [
     '../_base_/default_runtime.py', '../_base_/models/clip_vit-tiny-p8.py', '../_base_/datasets/shapes.py',
     '../_base_/schedules/adamw_cosine.py'
