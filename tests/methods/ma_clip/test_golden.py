@@ -178,7 +178,9 @@ def test_golden_ma_clip_episode(golden, dtype, settings, tower, adapter_options,
     close(refined_query[0], golden["out.query_tpcm"], "query_tpcm")
     label = sample.support_label[None]
     close(
-        model.cls_head.matcher.between_frames(refined_query, refined_support, label)[0], golden["out.frame_dist"], "frame_dist"
+        model.cls_head.matcher.between_frames(refined_query, refined_support, label)[0],
+        golden["out.frame_dist"],
+        "frame_dist",
     )
     close(-model.cls_head(refined_query, refined_support, label)[0], golden["out.dist"], "dist")
     close(model.cls_head.text_logits(found_query, text[None])[0], golden["out.logits_q2t"], "logits_q2t")
