@@ -149,9 +149,11 @@ def _head(path: Path, described: Mapping[str, Any]) -> dict[str, Any]:
     others = [part for part in ("neck", "text") if described.get(part) is not None]
     known = isinstance(matcher, dict) and kinds[0] in _HEADS and kinds[1] in _MATCHERS
     if not known or set(head or ()) != {"type", "matcher"} or others:
+        parts = [*([] if kinds[1] is None else [repr(kinds[1])[:60]]), *others]
+        beside = f" with {', '.join(parts)}" if parts else ""
         raise ValueError(
-            f"{path} describes a head {kinds[0]!r:.60} with {', '.join([repr(kinds[1])[:60], *others])}: not all of it "
-            "is taken from a file; give its config, --config CONFIG"
+            f"{path} describes a head {kinds[0]!r:.60}{beside}: not all of it is taken from a file; give its config, "
+            "--config CONFIG"
         )
     return dict(type=kinds[0], matcher=_plain(path, matcher))
 
