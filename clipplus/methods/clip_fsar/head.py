@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from clipplus.did_you_mean import did_you_mean
 from clipplus.few_shot_video import EpisodeDataSample, FewShotHead
+from clipplus.few_shot_video.class_ids import class_ids
 from clipplus.few_shot_video.distances import at_least_float32, eps_cosine
 from clipplus.few_shot_video.head import require_finite, stacked_labels
 from clipplus.few_shot_video.ways import Ways, mean_over_shots
@@ -198,15 +199,5 @@ class CLIPFSARHead(FewShotHead):
 
 
 def _classes(data_samples: Sequence[EpisodeDataSample], field: str, class_text: Tensor) -> Tensor:
-    """Class ids (E, N) on the texts' device.
-
-    Raises:
-        ValueError: an id without text.
-    """
-    classes = torch.stack([sample.get(field) for sample in data_samples])
-    if int(classes.min()) < 0 or int(classes.max()) >= len(class_text):
-        raise ValueError(
-            f"{field} has class {int(classes.max())}, but there are texts of {len(class_text)} classes: does "
-            "classes_file name all classes of this split?"
-        )
-    return classes.to(class_text.device, non_blocking=True)
+    """Class ids (E, N) on the texts' device."""
+    return class_ids(data_samples, field, len(class_text)).to(class_text.device, non_blocking=True)

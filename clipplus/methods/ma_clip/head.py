@@ -14,10 +14,11 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 
 from clipplus.few_shot_video import EpisodeDataSample, FewShotHead, Ways
+from clipplus.few_shot_video.class_ids import class_ids
 from clipplus.few_shot_video.distances import at_least_float32
 from clipplus.few_shot_video.head import require_finite, stacked_labels
 from clipplus.methods.ma_clip.losses import Reduction, class_divergence, mixture
-from clipplus.methods.ma_clip.texts import class_ids, way_classes
+from clipplus.methods.ma_clip.texts import way_classes
 
 Contrast = Literal["episode", "all_train"]
 

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from clipplus.few_shot_video import EpisodeDataSample, Ways
+from clipplus.few_shot_video.class_ids import class_ids
 
 
 def support_texts(
@@ -35,16 +36,3 @@ def way_classes(data_samples: Sequence[EpisodeDataSample], ways: Ways) -> Int[Te
     if not bool((of_way.gather(1, ways.position) == classes).all()):
         raise ValueError(f"supports of one label have different classes: {classes.tolist()}")
     return of_way
-
-
-def class_ids(data_samples: Sequence[EpisodeDataSample], field: str, known: int) -> Int[Tensor, "E N"]:
-    """The class ids that every sample has in a field, on the CPU.
-
-    Raises:
-        ValueError: one that has no text.
-    """
-    ids = torch.stack([getattr(sample, field) for sample in data_samples]).cpu()
-    if int(ids.min()) < 0 or int(ids.max()) >= known:
-        worst = int(ids.max()) if int(ids.max()) >= known else int(ids.min())
-        raise ValueError(f"{field} {worst} has no text: there are texts for {known} classes (0..{known - 1})")
-    return ids

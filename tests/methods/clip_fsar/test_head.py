@@ -183,7 +183,7 @@ def test_bad_input_gives_its_error() -> None:
     head = build()
     with pytest.raises(ValueError, match="not finite"):
         head.predict(nan(query), support, samples, class_text=TEXT)
-    with pytest.raises(ValueError, match="has class 5, but there are texts of 4 classes"):
+    with pytest.raises(ValueError, match="support_class 5 has no text: there are texts for 4 classes"):
         head.loss(query, support, samples, class_text=TEXT[:4])
     foreign = changed(samples[0], query_label=torch.tensor([7, 0, 1]))
     with pytest.raises(ValueError, match="query 0 of episode 0 in the batch has label 7"):
