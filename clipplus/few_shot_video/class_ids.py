@@ -27,7 +27,7 @@ def class_ids(data_samples: Sequence[EpisodeDataSample], field: str, known: int)
     if int(ids.min()) < 0 or int(ids.max()) >= known:
         worst = int(ids.max()) if int(ids.max()) >= known else int(ids.min())
         raise ValueError(
-            f"{field} {worst} has no text: there are texts for {known} classes (0..{known - 1}); does classes_file name "
-            "all classes of this split?"
+            f"{field} {worst} has no text: there are texts for {known} classes (0..{known - 1}); does classes_file "
+            "name all classes of this split?"
         )
     return ids
